@@ -1,0 +1,90 @@
+"""The table: what was measured, beside the pass-through, against what is to be reached and what is aimed at."""
+
+import json
+import time
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from .scenarios import Figures
+
+Direction = Literal["at most", "at least"]
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One line of the table. `reach` and `aim` bound the figure itself, or with `relative` its ratio to the pass-through's."""
+
+    title: str
+    figure: str
+    unit: str
+    reach: float
+    aim: float
+    relative: bool = False
+    direction: Direction = "at most"
+    digits: int = 2
+
+    def meets(self, bound: float, value: float) -> bool:
+        return value <= bound if self.direction == "at most" else value >= bound
+
+    def shown_bound(self, bound: float) -> str:
+        return f"{'<=' if self.direction == 'at most' else '>='} {bound:g}{' x' if self.relative else ''}"
+
+
+ROWS = (
+    Row("CPU per non-streaming chat", "chat_cpu_ms", "ms", 0.3, 0.15, relative=True, digits=3),
+    Row("added latency p50, 1 client", "latency_added_ms", "ms", 0.7, 0.35, relative=True),
+    Row("CPU per chat with a built-in tool (a plain chat beside it)", "tool_cpu_ms", "ms", 0.6, 0.25, relative=True, digits=3),
+    Row("CPU per streamed event, 100-event answers", "stream_cpu_us", "us", 0.1, 0.05, relative=True, digits=1),
+    Row("200 streams, an event each per 20 ms: events a second", "paced_rate", "", 9_900, 9_900, direction="at least", digits=0),
+    Row("200 streams: share of the core", "paced_core", "%", 100, 45, digits=0),
+    Row("200 streams: gap p99", "paced_gap_ms", "ms", 40, 30, digits=1),
+    Row("exec to healthy", "start_s", "s", 1.5, 0.8),
+    Row("first chat after that", "first_chat_ms", "ms", 50, 20, digits=1),
+    Row("idle memory, MCP off", "memory_mib", "MiB", 95, 80, digits=1),
+    Row("idle memory, echo server connected", "memory_echo_mib", "MiB", 130, 110, digits=1),
+    Row("cost of a chat at 100,000 stored runs to that at none", "stored_growth", "x", 1.15, 1.05),
+    Row("memory grown over 20,000 chats", "memory_growth_mib", "MiB", 5, 2, digits=1),
+    Row("cost of history resent by the client (1: linear)", "history_growth", "x", 1.3, 1.1),
+    Row("cost of history in a session (1: linear)", "session_growth", "x", 1.3, 1.1),
+)
+
+
+def line(row: Row, figures: Figures) -> tuple[str, ...] | None:
+    """A row's cells; None where it was not measured."""
+    ours = figures.get(f"{row.figure}.agentrt")
+    if ours is None:
+        return None
+    theirs = figures.get(f"{row.figure}.passthrough")
+    ratio = ours / theirs if theirs else None
+    value = ours if not row.relative or ratio is None else ratio
+    mark = "aim" if row.meets(row.aim, value) else "reach" if row.meets(row.reach, value) else "MISSED"
+    unit = f" {row.unit}" if row.unit else ""
+    return (
+        row.title,
+        f"{theirs:.{row.digits}f}{unit}" if theirs is not None else "-",
+        f"{ours:.{row.digits}f}{unit}",
+        f"{ratio:.3f}" if ratio is not None else "-",
+        row.shown_bound(row.reach),
+        row.shown_bound(row.aim),
+        mark,
+    )
+
+
+def table(figures: Figures) -> str:
+    """The Markdown table of every row that was measured."""
+    head = ("work", "pass-through", "agentrt", "ratio", "reach", "aim", "met")
+    lines = [head, *(cells for row in ROWS if (cells := line(row, figures)))]
+    widths = [max(len(cells[column]) for cells in lines) for column in range(len(head))]
+    ruled = [lines[0], tuple("-" * width for width in widths), *lines[1:]]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |" for cells in ruled
+    )
+
+
+def store(figures: Figures, folder: Path) -> Path:
+    """Write the figures as JSON; returns the file."""
+    folder.mkdir(exist_ok=True)
+    file = folder / time.strftime("%Y%m%d-%H%M%S.json")
+    file.write_text(json.dumps(figures, indent=2) + "\n")
+    return file

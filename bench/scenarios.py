@@ -1,0 +1,222 @@
+"""What is measured and how. Every scenario returns figures by name; `report` knows what they mean."""
+
+import http.client
+import json
+import time
+import urllib.request
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+from .load import Load, load
+from .process import Server
+from .subjects import Subjects
+
+Figures = dict[str, float]
+
+CLIENTS = 16
+ROUNDS = 3
+SECONDS = 3.0
+ANSWER = "fake-answer"
+STORED = 100_000
+TURNS = 200
+
+
+def chat_with(model: str, *, history: int = 0, stream: bool = False) -> dict[str, Any]:
+    """A chat request with `history` earlier messages of 400 characters each."""
+    words = "a sentence of the conversation so far, neither long nor short. " * 7
+    roles = ("user", "assistant")
+    messages = [{"role": roles[n % 2], "content": words[:400]} for n in range(history)]
+    body: dict[str, Any] = {"model": model, "messages": [*messages, {"role": "user", "content": "hello"}]}
+    return {**body, "stream": True} if stream else body
+
+
+def cost(
+    server: Server, body: dict[str, Any], *, connections: int = CLIENTS, seconds: float = SECONDS, expect: str = ANSWER
+) -> float:
+    """CPU seconds of `server` for one reply, or for one event of it where replies are streams."""
+    before = server.cpu_s()
+    result = load(server.port, body, connections=connections, seconds=seconds, expect=expect)
+    return (server.cpu_s() - before) / (result.events or result.ok)
+
+
+def warm(server: Server, body: dict[str, Any], expect: str = ANSWER) -> None:
+    load(server.port, body, connections=CLIENTS, seconds=1.0, expect=expect)
+
+
+def side_by_side(
+    subjects: Subjects, measure: Callable[[Server], float], body: dict[str, Any], expect: str = ANSWER
+) -> tuple[float, float]:
+    """The median of `measure` for the pass-through and for agentrt, taken in turns."""
+    taken: tuple[list[float], list[float]] = ([], [])
+    with subjects.passthrough() as passthrough, subjects.agentrt() as agentrt:
+        for server in (passthrough, agentrt):
+            warm(server, body, expect)
+        for _ in range(ROUNDS):
+            for server, values in zip((passthrough, agentrt), taken, strict=True):
+                values.append(measure(server))
+    return median(taken[0]), median(taken[1])
+
+
+def chat(subjects: Subjects) -> Figures:
+    body = chat_with("fake")
+    passthrough, agentrt = side_by_side(subjects, lambda server: cost(server, body), body)
+    return {"chat_cpu_ms.passthrough": passthrough * 1e3, "chat_cpu_ms.agentrt": agentrt * 1e3}
+
+
+def latency(subjects: Subjects) -> Figures:
+    body = chat_with("fake")
+
+    def p50(port: int) -> float:
+        result = load(port, body, connections=1, seconds=2.0, expect=ANSWER)
+        return result.latency_ms.p50 if result.latency_ms else 0.0
+
+    passthrough, agentrt = side_by_side(subjects, lambda server: p50(server.port), body)
+    direct = p50(subjects.upstream_port)
+    return {"latency_added_ms.passthrough": passthrough - direct, "latency_added_ms.agentrt": agentrt - direct}
+
+
+def tool(subjects: Subjects) -> Figures:
+    plain, with_tool = chat_with("fake"), chat_with("fake-tool")
+    with subjects.passthrough() as passthrough, subjects.agentrt() as agentrt:
+        warm(passthrough, plain)
+        warm(agentrt, with_tool)
+        pairs = [(cost(passthrough, plain), cost(agentrt, with_tool)) for _ in range(ROUNDS)]
+    return {
+        "tool_cpu_ms.passthrough": median(plain for plain, _ in pairs) * 1e3,
+        "tool_cpu_ms.agentrt": median(tool for _, tool in pairs) * 1e3,
+    }
+
+
+def stream(subjects: Subjects) -> Figures:
+    body = chat_with("fake-n100-d0", stream=True)
+    passthrough, agentrt = side_by_side(subjects, lambda server: cost(server, body, expect="token"), body, "token")
+    return {"stream_cpu_us.passthrough": passthrough * 1e6, "stream_cpu_us.agentrt": agentrt * 1e6}
+
+
+def paced(subjects: Subjects) -> Figures:
+    figures: Figures = {}
+    body = chat_with("fake-n100-d20", stream=True)
+    for name, make in (("passthrough", subjects.passthrough), ("agentrt", subjects.agentrt)):
+        with make() as server:
+            warm(server, chat_with("fake"))
+            before = server.cpu_s()
+            result: Load = load(server.port, body, connections=200, seconds=8.0, expect="token")
+            figures[f"paced_rate.{name}"] = result.event_rate
+            figures[f"paced_core.{name}"] = (server.cpu_s() - before) / result.elapsed * 100
+            figures[f"paced_gap_ms.{name}"] = result.gap_ms.p99 if result.gap_ms else 0.0
+    return figures
+
+
+def start(subjects: Subjects) -> Figures:
+    figures: Figures = {}
+    for name, make in (("passthrough", subjects.passthrough), ("agentrt", subjects.agentrt)):
+        healthy, first = [], []
+        for _ in range(ROUNDS):
+            with make() as server:
+                healthy.append(server.healthy_s)
+                began = time.monotonic()
+                ask(server, chat_with("fake"))
+                first.append((time.monotonic() - began) * 1e3)
+        figures[f"start_s.{name}"] = median(healthy)
+        figures[f"first_chat_ms.{name}"] = median(first)
+    return figures
+
+
+def ask(server: Server, body: dict[str, Any]) -> None:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.port}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert ANSWER.encode() in answer.read()
+
+
+def memory(subjects: Subjects) -> Figures:
+    figures: Figures = {}
+    with subjects.passthrough() as passthrough:
+        time.sleep(2)
+        figures["memory_mib.passthrough"] = figures["memory_echo_mib.passthrough"] = passthrough.rss_mib()
+    with subjects.agentrt() as agentrt:
+        time.sleep(2)
+        figures["memory_mib.agentrt"] = agentrt.rss_mib()
+    with subjects.agentrt(echo=True) as agentrt:
+        wait_connected(agentrt)
+        time.sleep(2)
+        figures["memory_echo_mib.agentrt"] = agentrt.rss_mib()
+    return figures
+
+
+def wait_connected(server: Server) -> None:
+    for _ in range(300):
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/health", timeout=5) as answer:
+            if json.load(answer)["mcp_server_connected"]:
+                return
+        time.sleep(0.1)
+    raise RuntimeError("the echo server did not connect")
+
+
+def stored(subjects: Subjects) -> Figures:
+    """One server from its first chat to beyond 100,000 stored runs: what a chat costs then, what memory grew over 20,000."""
+    body = chat_with("fake")
+    figures: Figures = {}
+    with subjects.agentrt() as server:
+        chats(server, 2_000)
+        figures["stored_cpu_ms.first"] = median(cost(server, body, seconds=2.0) for _ in range(ROUNDS)) * 1e3
+        before = server.rss_mib()
+        chats(server, 20_000)
+        figures["memory_growth_mib.agentrt"] = server.rss_mib() - before
+        chats(server, STORED - 22_000)
+        figures["stored_cpu_ms.agentrt"] = median(cost(server, body, seconds=2.0) for _ in range(ROUNDS)) * 1e3
+    figures["stored_growth.agentrt"] = figures["stored_cpu_ms.agentrt"] / figures["stored_cpu_ms.first"]
+    return figures
+
+
+def chats(server: Server, count: int) -> None:
+    load(server.port, chat_with("fake"), connections=CLIENTS, seconds=240, requests=count, expect=ANSWER)
+
+
+def history(subjects: Subjects) -> Figures:
+    """How cost grows with the conversation: 1 is linear. `resent` by the client, and `session` kept by the server."""
+    with subjects.agentrt() as server:
+        warm(server, chat_with("fake"))
+        none, some, much = (cost(server, chat_with("fake", history=length), connections=4) for length in (0, 50, 200))
+        turns = converse(server)
+    early, middle, late = (sum(turns[at : at + 20]) for at in (0, TURNS // 2 - 20, TURNS - 20))
+    return {
+        "history_cpu_ms.none": none * 1e3,
+        "history_cpu_ms.agentrt": much * 1e3,
+        "history_growth.agentrt": (much - none) / (4 * (some - none)),
+        "session_growth.agentrt": (late - early) / (2 * (middle - early)),
+        "session_cpu_ms.agentrt": late / 20 * 1e3,
+    }
+
+
+def converse(server: Server) -> list[float]:
+    """CPU seconds of each turn of one session whose client resends everything, as clients do."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    messages: list[dict[str, str]] = []
+    spent = []
+    for turn in range(TURNS):
+        messages.append({"role": "user", "content": f"turn {turn}: " + "something to say about it. " * 14})
+        before = server.cpu_s()
+        body = json.dumps({"model": "fake", "messages": messages})
+        headers = {"Content-Type": "application/json", "X-Session-Id": "sess-bench"}
+        connection.request("POST", "/v1/chat/completions", body, headers)
+        answer = json.load(connection.getresponse())
+        spent.append(server.cpu_s() - before)
+        messages.append({"role": "assistant", "content": answer["choices"][0]["message"]["content"]})
+    connection.close()
+    return spent
+
+
+SCENARIOS: dict[str, Callable[[Subjects], Figures]] = {
+    "chat": chat,
+    "latency": latency,
+    "tool": tool,
+    "stream": stream,
+    "paced": paced,
+    "start": start,
+    "memory": memory,
+    "stored": stored,
+    "history": history,
+}

@@ -1,0 +1,77 @@
+"""What is measured: the fake model itself, the pass-through, and agentrt as people run it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from .load import BUILD, HERE
+from .process import OTHER_CORE, Server, free_port
+
+ROOT = HERE.parent
+PASSTHROUGH_VENV = BUILD / "passthrough"
+
+
+def install_passthrough() -> None:
+    """Build the pass-through's own environment, once per lock."""
+    lock = HERE / "passthrough" / "requirements.lock"
+    stamp = PASSTHROUGH_VENV / "installed"
+    if stamp.exists() and stamp.stat().st_mtime > lock.stat().st_mtime:
+        return
+    print("installing the pass-through", flush=True)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", PASSTHROUGH_VENV], check=True)
+    python = PASSTHROUGH_VENV / "bin" / "python"
+    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", lock]
+    subprocess.run(install, check=True)
+    stamp.touch()
+
+
+class Subjects:
+    """Makes the servers; each with a folder of its own under `scratch`."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+        self._made = 0
+        self.upstream_port = free_port()
+
+    def _folder(self) -> Path:
+        self._made += 1
+        folder = self._scratch / str(self._made)
+        folder.mkdir()
+        return folder
+
+    def _env(self, home: Path) -> dict[str, str]:
+        return {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(home),
+            "OPENAI_BASE_URL": f"http://127.0.0.1:{self.upstream_port}/v1",
+            "OPENAI_API_KEY": "not-a-secret",
+        }
+
+    def upstream(self) -> Server:
+        folder = self._folder()
+        port = self.upstream_port
+        return Server([str(BUILD / "upstream"), str(port)], port, env=self._env(folder), cwd=folder, cores=OTHER_CORE)
+
+    def passthrough(self) -> Server:
+        folder = self._folder()
+        port = free_port()
+        command = [str(PASSTHROUGH_VENV / "bin" / "uvicorn"), "--app-dir", str(HERE / "passthrough"), "app:app"]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--log-level", "warning"]
+        return Server(command, port, env=self._env(folder), cwd=folder)
+
+    def agentrt(self, *, echo: bool = False) -> Server:
+        """agentrt with an empty database and its defaults, but for the agents; with the shipped MCP server, or without MCP."""
+        folder = self._folder()
+        port = free_port()
+        command = [sys.executable, "-m", "agentrt", "serve", "--addr", f"127.0.0.1:{port}"]
+        command += ["--config", str(HERE / "configs" / "agents")]
+        env = {
+            **self._env(folder),
+            "AGENTRT_DATA_DIR": str(folder / "data"),
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        }
+        if echo:
+            command += ["--mcp-config", str(ROOT / "configs" / "mcp" / "servers.yaml")]
+        else:
+            env["AGENTRT_MODULES__MCP_REGISTRY"] = "false"
+        return Server(command, port, env=env, cwd=folder)

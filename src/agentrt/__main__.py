@@ -1,0 +1,7 @@
+"""`python -m agentrt`."""
+
+import sys
+
+from agentrt.cli import main
+
+sys.exit(main())

@@ -1,0 +1,183 @@
+"""Everything an agent file can say. `agentrt config schema` publishes these types as JSON Schema."""
+
+import re
+from fnmatch import translate
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+Mode = Literal["interactive", "autonomous"]
+Effect = Literal["read", "idempotent", "unsafe"]
+SessionSource = Literal["header", "metadata", "user"]
+
+Name = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Count = Annotated[int, Meta(ge=1)]
+# the pattern is for editors; `check` refuses other strings, with a better sentence
+ModelName = Annotated[str, Meta(extra_json_schema={"pattern": r"^[a-z0-9][a-z0-9_-]*/\S+$"})]
+Glob = Annotated[str, Meta(extra_json_schema={"pattern": r"^[a-zA-Z0-9_*?!\[\]-]+$"})]
+
+DEFAULT_CHAIN = ("anthropic/claude-sonnet-5-5", "openai/gpt-5.5", "gemini/gemini-3.5-flash", "ollama/qwen3")
+# names of earlier systems for tools that are still here
+TOOL_ALIASES = {"bash_execute": "execute_bash"}
+
+
+class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Stored with every value written out, so that a later release's defaults cannot change what an old run meant."""
+
+
+class Parameters(Spec, frozen=True, dict=True):
+    """Sampling and output parameters sent with every model call. What is unset is left to the provider."""
+
+    temperature: Annotated[
+        Annotated[float, Meta(ge=0, le=2)] | None, Meta(description="How freely the model chooses its words.")
+    ] = None
+    top_p: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None, Meta(description="Nucleus sampling; set this or temperature, not both.")
+    ] = None
+    max_tokens: Annotated[Count | None, Meta(description="Most tokens of one answer, reasoning included.")] = None
+    stop: Annotated[str | tuple[str, ...] | None, Meta(description="Texts at which the model stops.")] = None
+    seed: Annotated[int | None, Meta(description="Asks the provider for repeatable sampling.")] = None
+    presence_penalty: Annotated[
+        Annotated[float, Meta(ge=-2, le=2)] | None, Meta(description="Above 0: towards words not said before.")
+    ] = None
+    frequency_penalty: Annotated[
+        Annotated[float, Meta(ge=-2, le=2)] | None, Meta(description="Above 0: away from words said often.")
+    ] = None
+    reasoning_effort: Annotated[
+        Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None,
+        Meta(description="How long a reasoning model thinks."),
+    ] = None
+    verbosity: Annotated[
+        Literal["low", "medium", "high"] | None, Meta(description="How long answers are, where the provider knows this.")
+    ] = None
+    parallel_tool_calls: Annotated[bool | None, Meta(description="Whether one answer may call several tools.")] = None
+    response_format: Annotated[
+        dict[str, Any] | None, Meta(description="The form of the answer: `type` is text, json_object or json_schema.")
+    ] = None
+    tool_choice: Annotated[
+        str | dict[str, Any] | None, Meta(description="auto, none, required, or the one function to call.")
+    ] = None
+    service_tier: Annotated[str | None, Meta(description="The provider's service class.")] = None
+
+    @cached_property
+    def given(self) -> dict[str, Any]:
+        """What is set, by the parameters' OpenAI names. Do not change it."""
+        return {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
+
+
+class Retry(Spec, frozen=True):
+    """How often a tool call that failed on its way is made, and the first pause in seconds, which doubles.
+
+    Only tools whose effect is `read` or `idempotent` are called again.
+    """
+
+    attempts: Annotated[int, Meta(ge=1, le=10, description="Calls in all; 1 means no retry.")] = 1
+    backoff: Annotated[float, Meta(ge=0, le=60, description="Seconds before the second call.")] = 0.5
+
+
+class ToolRule(Spec, frozen=True):
+    """Tools whose id matches `match` are allowed. The first rule that matches a tool governs it."""
+
+    match: Annotated[Glob, Meta(description="A glob over tool ids (`server__tool`, or a built-in tool's name).")]
+    effect: Annotated[
+        Effect | None, Meta(description="What a call does to the world; overrides what the tool says of itself.")
+    ] = None
+    timeout: Annotated[Seconds | None, Meta(description="Seconds one call may take.")] = None
+    retry: Annotated[Retry | None, Meta(description="Overrides the agent's `retry` for these tools.")] = None
+
+
+class SessionRule(Spec, frozen=True):
+    """Where a request's session name is looked for, in order, and for how long an idle one is continued."""
+
+    sources: Annotated[
+        tuple[SessionSource, ...],
+        Meta(min_length=1, description="header: X-Session-Id; metadata: metadata.session_id; user: the `user` field."),
+    ] = msgspec.field(default=("header", "metadata"), name="from")
+    idle_timeout: Annotated[Seconds, Meta(description="Seconds after which a session named by `user` begins anew.")] = 3600.0
+
+
+class Budgets(Spec, frozen=True):
+    """Limits of one run; null lifts one. A run that reaches a limit ends and says so."""
+
+    steps: Annotated[Count | None, Meta(description="Model calls.")] = 50
+    tool_calls: Annotated[Count | None, Meta(description="Tool calls.")] = 200
+    tokens: Annotated[Count | None, Meta(description="Input and output tokens together.")] = None
+    seconds: Annotated[Seconds | None, Meta(description="Seconds from start to end.")] = 3600.0
+    cost: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="US dollars. Refused until models have prices.")] = None
+
+
+class Example(Spec, frozen=True):
+    """One few-shot message, shown to the model before the conversation."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+class AgentSpec(Spec, frozen=True, dict=True):
+    """One agent.
+
+    `prompt` and `context` are minijinja templates. `prompt` may use what is the same for every run (`STATIC_VARIABLES`)
+    and comes first; `context` may also use what changes per run (`RUN_VARIABLES`) and stands right before the newest
+    message, so that providers can cache everything above it.
+    """
+
+    name: Annotated[Name, Meta(description="What callers say as `model` (chat) or `agent` (runs).")]
+    aliases: Annotated[tuple[Name, ...], Meta(description="More names for the same agent.")] = ()
+    description: Annotated[str, Meta(description="One sentence for people who choose an agent.")] = ""
+    model: Annotated[
+        Annotated[tuple[ModelName, ...], Meta(min_length=1)] | ModelName,
+        Meta(description="`provider/model`, or a list of them: the first whose provider is configured serves."),
+    ] = DEFAULT_CHAIN
+    parameters: Annotated[Parameters, Meta(description="Sent with every model call; a caller may change what is not locked.")] = (
+        Parameters()
+    )
+    locked: Annotated[
+        tuple[str, ...], Meta(description="Parameters set above that a caller cannot change; `model` locks the model.")
+    ] = ()
+    unsupported: Annotated[
+        Literal["drop", "error"] | None,
+        Meta(
+            description="Parameters that the model cannot take. drop: all are dropped with notice; error: all are refused; "
+            "unset: advisory ones are dropped, ones that change what the answer means are refused."
+        ),
+    ] = None
+    prompt: Annotated[str, Meta(description="System prompt, a template over what is the same for every run.")] = ""
+    context: Annotated[
+        str, Meta(description="Second system text, a template over what changes per run; placed before the newest message.")
+    ] = ""
+    examples: Annotated[tuple[Example, ...], Meta(description="Few-shot messages.")] = ()
+    tools: Annotated[
+        tuple[Glob | ToolRule, ...], Meta(description="The tools that the agent may call, as globs over ids or as rules.")
+    ] = ()
+    session: Annotated[SessionRule, Meta(description="How a request finds its conversation.")] = SessionRule()
+    mode: Annotated[
+        Mode,
+        Meta(description="interactive: a run ends with the first answer; autonomous: it goes on until `finish_task` is called."),
+    ] = "interactive"
+    budgets: Annotated[Budgets, Meta(description="Limits of one run.")] = Budgets()
+    retry: Annotated[Retry, Meta(description="Retries of tool calls.")] = Retry(attempts=3)
+    logging: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least level at which this agent's runs log.")
+    ] = "info"
+    metadata: Annotated[dict[str, Any], Meta(description="Anything; templates see it as `agent.metadata`.")] = {}
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """The models to try, best first, each as `provider/model`."""
+        return (self.model,) if isinstance(self.model, str) else self.model
+
+    def rule_for(self, tool_id: str) -> ToolRule | None:
+        """The rule that allows this tool, with the agent's `retry` where it has none of its own; None where no rule does."""
+        return next((rule for allows, rule in self._rules if allows(tool_id)), None)
+
+    @cached_property
+    def _rules(self) -> tuple[tuple[Any, ToolRule], ...]:
+        rules: list[tuple[Any, ToolRule]] = []
+        for entry in self.tools:
+            rule = ToolRule(match=entry) if isinstance(entry, str) else entry
+            allows = re.compile(translate(TOOL_ALIASES.get(rule.match, rule.match))).match
+            rules.append((allows, msgspec.structs.replace(rule, retry=rule.retry or self.retry)))
+        return tuple(rules)

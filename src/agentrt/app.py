@@ -1,0 +1,303 @@
+"""The composition root: the one place that knows every module."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import entry_points
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Litestar, Request
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp
+
+from agentrt import __version__
+from agentrt.agents import AgentSpec, SessionRule, check
+from agentrt.bus import Bus, ConfigChanged, McpServerChanged
+from agentrt.configs import ConfigStore, Kind
+from agentrt.db import Database, Migrations, Ownership
+from agentrt.files import Blobs
+from agentrt.http import Edge, Health, health_routes, on_error, openapi
+from agentrt.journal import Journal
+from agentrt.kernel import Invalid, Module, ModuleHealth, Principal, SystemClock, new_id, share
+from agentrt.mcp_registry import McpRegistry, McpServers, servers_in
+from agentrt.messages import Message
+from agentrt.openai_api import OpenAIApi
+from agentrt.providers import OfflineRules, ProviderEntry, Providers, entries_from
+from agentrt.runs import (
+    Acceptance,
+    Catalogue,
+    Engine,
+    ModelCaller,
+    Runs,
+    RunService,
+    RunTable,
+    Scheduler,
+    ToolCaller,
+    inline_files,
+    project,
+)
+from agentrt.sessions import Sessions, SessionService, SessionTable
+from agentrt.settings import Settings, is_loopback
+from agentrt.tools import BuiltinTools, ToolBox
+
+log = structlog.get_logger()
+
+ENTRY_POINTS = "agentrt.modules"
+
+
+class Services(msgspec.Struct, frozen=True):
+    """What a module from elsewhere may build on."""
+
+    settings: Settings
+    bus: Bus
+    configs: ConfigStore
+    journal: Journal
+    blobs: Blobs
+    providers: Providers
+    tools: ToolBox
+    runs: RunService
+    sessions: SessionService
+
+
+class Application:
+    """The server's parts, opened. `asgi` answers requests; `drain` is called once when the server must go down."""
+
+    def __init__(self, settings: Settings, services: Services, scheduler: Scheduler, registry: McpRegistry | None) -> None:
+        self.settings, self.services = settings, services
+        self._scheduler, self._registry = scheduler, registry
+        self.modules: list[Module] = []
+        self.draining = False
+        self.asgi: ASGIApp
+
+    async def drain(self) -> None:
+        """Refuse new requests, let steps in flight reach their outcome up to the grace period, end every stream."""
+        self.draining = True
+        self.services.journal.end_tails()
+        await self._scheduler.drain()
+
+    def default_model(self) -> tuple[str, str, tuple[str, ...]]:
+        """The default agent, the model it uses now as `provider/model`, and why better ones are passed over."""
+        name = self.settings.default_agent
+        found = self.services.configs.find("agents", name)
+        if found is None:
+            return name, "", (f"the agent {name} is not loaded",)
+        choice = self.services.providers.choose(found.spec.chain)
+        return found.name, choice.name, choice.skipped
+
+    def health(self) -> Health:
+        modules = {module.name: module.health() for module in self.modules}
+        modules["providers"] = self.services.providers.health()
+        for name in ("mcp_registry", "containers"):
+            modules.setdefault(
+                name, ModuleHealth("off", "switched off" if name == "mcp_registry" else "not part of this release")
+            )
+        agent, model, skipped = self.default_model()
+        bad = any(health.status in ("degraded", "failed") for health in modules.values())
+        return Health(
+            status="degraded" if bad or self.draining else "healthy",
+            version=__version__,
+            mcp_server_connected=self._registry.connected() if self._registry else False,
+            client_initialized=False,
+            active_runs=self._scheduler.active,
+            queued_runs=self._scheduler.queued,
+            default_agent={"name": agent, "model": model, "skipped": skipped},
+            modules=modules,
+        )
+
+
+@asynccontextmanager
+async def open_application(settings: Settings) -> AsyncIterator[Application]:
+    """Open every part in order; leaving closes them in reverse. Invalid, Conflict, Unavailable where one cannot be opened."""
+    async with AsyncExitStack() as stack:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        clock, bus = SystemClock(), Bus()
+        stack.callback(bus.close)
+        db = Database(settings.database_url, synchronous=settings.durability)
+        stack.push_async_callback(db.close)
+        await stack.enter_async_context(Ownership(db).hold())
+        await Migrations(share()).upgrade(db)
+        configs = await stack.enter_async_context(ConfigStore(db, bus, clock, _kinds(settings)))
+        sessions_table, runs_table = SessionTable(db), RunTable(db)
+        projectors = (project, sessions_table.project)
+        journal = await stack.enter_async_context(Journal(db, bus, clock, projectors))
+        blobs = Blobs(settings.data_dir / "files", db, clock)
+        providers = await stack.enter_async_context(Providers(_entries(settings), _rules(configs)))
+        box = ToolBox([BuiltinTools(clock)], blobs.put)
+        sessions = SessionService(journal, sessions_table, clock)
+        catalogue = Catalogue(configs, settings.default_agent)
+        acceptance = Acceptance(catalogue, providers, sessions, box, blobs, clock)
+
+        async def inline(who: Any, messages: Sequence[Message]) -> tuple[Message, ...]:
+            return await inline_files(blobs, who, messages)
+
+        models = ModelCaller(journal, providers.client, inline)
+        engine = Engine(journal, clock, new_id("boot"), models, ToolCaller(box), box)
+        scheduler = Scheduler(
+            journal,
+            runs_table,
+            engine,
+            acceptance,
+            catalogue,
+            max_active=settings.max_active_runs,
+            grace_s=settings.shutdown_grace_s,
+        )
+        runs = RunService(journal, runs_table, scheduler, acceptance, sessions, blobs, clock)
+        services = Services(settings, bus, configs, journal, blobs, providers, box, runs, sessions)
+        registry = (
+            McpRegistry(_servers(settings, configs), bus=bus, blobs=blobs, env=settings.env)
+            if settings.enabled("mcp_registry")
+            else None
+        )
+        app = Application(settings, services, scheduler, registry)
+        openai_api = OpenAIApi(
+            runs,
+            configs,
+            providers,
+            box,
+            clock,
+            default_agent=settings.default_agent,
+            bare_models=settings.bare_models,
+            max_body_bytes=settings.max_body_bytes,
+        )
+        app.modules.append(configs)
+        for module in [registry, Sessions(), openai_api, *_foreign(settings, services)]:
+            if module is not None:
+                app.modules.append(await stack.enter_async_context(module))
+                for source in module.tools:
+                    box.add(source)
+        await stack.enter_async_context(_Following(bus, configs, settings, registry, providers, box))
+        # last, because runs that are taken up again need everything else
+        app.modules.append(await stack.enter_async_context(Runs(runs, scheduler)))
+        app.asgi = _asgi(app)
+        yield app
+
+
+class _Following:
+    """What changes while the server runs, and who must know: files of the operator, tool lists of servers."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        configs: ConfigStore,
+        settings: Settings,
+        registry: McpRegistry | None,
+        providers: Providers,
+        box: ToolBox,
+    ) -> None:
+        self._bus, self._configs, self._settings = bus, configs, settings
+        self._registry, self._providers, self._box = registry, providers, box
+        self._group = asyncio.TaskGroup()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> None:
+        await self._group.__aenter__()
+        for follow in (self._follow_files(), self._follow_servers()):
+            self._tasks.append(self._group.create_task(follow))
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self._group.__aexit__(None, None, None)
+
+    async def _follow_files(self) -> None:
+        with self._bus.subscribe(ConfigChanged) as changes:
+            async for change in changes:
+                self._box.forget_offers()
+                if change.kind == "mcp" and self._registry is not None:
+                    await self._registry.reload(_servers(self._settings, self._configs))
+                elif change.kind == "offline":
+                    self._providers.set_rules(_rules(self._configs))
+
+    async def _follow_servers(self) -> None:
+        with self._bus.subscribe(McpServerChanged) as changes:
+            async for _ in changes:
+                self._box.forget_offers()
+
+
+def _kinds(settings: Settings) -> list[Kind[Any]]:
+    def amend(spec: AgentSpec) -> AgentSpec:
+        if settings.default_model and spec.name == settings.default_agent:
+            spec = msgspec.structs.replace(spec, model=(settings.default_model, *spec.chain))
+        if settings.session_timeout_s and spec.session.idle_timeout == SessionRule().idle_timeout:
+            session = msgspec.structs.replace(spec.session, idle_timeout=settings.session_timeout_s)
+            spec = msgspec.structs.replace(spec, session=session)
+        return spec
+
+    rules = settings.offline_rules
+    return [
+        Kind(
+            name="agents",
+            type=AgentSpec,
+            paths=(settings.config,),
+            names=lambda spec: (spec.name, *spec.aliases),
+            check=check,
+            amend=amend,
+        ),
+        Kind(name="mcp", type=McpServers, paths=(settings.mcp_config,), optional=True),
+        Kind(name="offline", type=OfflineRules, paths=(rules,) if rules else (), optional=True),
+    ]
+
+
+def _entries(settings: Settings) -> dict[str, ProviderEntry]:
+    """The providers of environment and settings; Invalid names the setting that is wrong."""
+    configured: dict[str, ProviderEntry] = {}
+    for name, given in settings.providers.items():
+        try:
+            configured[name] = msgspec.convert(given, ProviderEntry)
+        except msgspec.ValidationError as exc:
+            raise Invalid(f"providers.{name} in the settings: {exc}", code="settings_invalid") from exc
+    return entries_from(settings.env, configured)
+
+
+def _rules(configs: ConfigStore) -> list[OfflineRules]:
+    return [entry.spec for entry in configs.current("offline").values()]
+
+
+def _servers(settings: Settings, configs: ConfigStore) -> dict[str, Any]:
+    env = dict(settings.env)
+    if settings.mcp_server_url:
+        env["MCP_SERVER_URL"] = settings.mcp_server_url
+    servers: dict[str, Any] = {}
+    documents = [entry.spec for entry in configs.current("mcp").values()] or [McpServers()]
+    for document in documents:
+        servers |= servers_in(document, folder=settings.mcp_config.parent, env=env)
+    return servers
+
+
+def _foreign(settings: Settings, services: Services) -> list[Module]:
+    """Modules of other packages: the entry point is called with the Services."""
+    found = [point for point in entry_points(group=ENTRY_POINTS) if settings.enabled(point.name)]
+    return [point.load()(services) for point in found]
+
+
+def _asgi(app: Application) -> ASGIApp:
+    settings, services = app.settings, app.services
+
+    def who(request: Request[Any, Any, Any]) -> Principal:
+        return request.scope["state"]["who"]
+
+    dependencies: Mapping[str, Callable[..., Any]] = {
+        "runs": lambda: services.runs,
+        "sessions": lambda: services.sessions,
+        "erase_session": lambda: services.runs.erase_session,
+    }
+    provided = {name: Provide(give, sync_to_thread=False) for name, give in dependencies.items()}
+    handlers = [handler for module in app.modules for handler in module.routes]
+    litestar = Litestar(
+        [*health_routes(app.health, lambda: not app.draining, __version__), *handlers],
+        dependencies=provided | {"who": Provide(who, sync_to_thread=False)},
+        exception_handlers={Exception: on_error, HTTPException: on_error},
+        request_max_body_size=settings.max_body_bytes,
+        openapi_config=openapi(),
+        logging_config=None,
+    )
+    return Edge(
+        litestar,
+        strict=is_loopback(settings.host),
+        hosts=settings.allowed_hosts,
+        origins=settings.allowed_origins,
+        draining=lambda: app.draining,
+    )

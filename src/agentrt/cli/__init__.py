@@ -1,0 +1,4 @@
+from .banner import banner
+from .main import main
+
+__all__ = ["banner", "main"]

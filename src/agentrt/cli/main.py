@@ -1,0 +1,79 @@
+"""The command `agentrt`: its sub-commands, and how every ending becomes an exit code (0 well, 1 not, 2 wrong usage)."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+from click.exceptions import NoSuchCommand
+
+from agentrt import __version__
+from agentrt.kernel import AgentrtError
+from agentrt.settings import SettingsInvalid
+
+FAILED, USAGE = 1, 2
+
+
+# in the order in which a new user needs them; each is a module here, imported when it is called for: `--help` stays quick
+COMMANDS = {
+    "serve": "Run the server until it is told to stop (Ctrl-C).",
+    "chat": "Talk to an agent in the terminal.",
+    "run": "Ask an agent once.",
+    "runs": "Look at runs of a running server: list, show, watch, cancel.",
+    "sessions": "Look at the sessions of a running server: list, show, delete.",
+    "config": "Check agent files and settings, and print their schemas.",
+    "doctor": "Say what is configured, reachable and missing, and what to do.",
+    "db": "Upgrade or check the database.",
+    "openapi": "Print the OpenAPI description of the server.",
+}
+
+
+class Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return getattr(import_module(f".{cmd_name}", __package__), cmd_name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise NoSuchCommand(args[0], possibilities=list(COMMANDS), ctx=ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="agentrt")
+def commands() -> None:
+    """A self-hosted agent runtime: agents as YAML, tools over MCP, durable runs, one OpenAI-compatible endpoint.
+
+    Start with `agentrt serve`, then `agentrt chat` in another terminal; `agentrt doctor` says what is missing.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Carry out one command line and say how it ended: 0, 1, or 2 where what was typed (or set) cannot be used."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        return commands.main(args=args, prog_name="agentrt", standalone_mode=False) or 0
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except SettingsInvalid as exc:
+        return _say(exc.message, USAGE)
+    except AgentrtError as exc:
+        return _say(exc.message, FAILED)
+    except click.Abort:
+        return _say("", FAILED)
+
+
+def _say(message: str, code: int) -> int:
+    click.echo(f"Error: {message}" if message else "", err=True)
+    return code

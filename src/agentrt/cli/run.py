@@ -1,0 +1,74 @@
+"""`agentrt run`: one run, from the question to the answer."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import click
+
+from .client import Refused, Server, Silent
+from .flags import SERVER, flags, read_settings
+from .follow import ENDS, follow
+from .private import any_server
+from .screen import Screen
+from .terminal import note, status
+
+
+@click.command()
+@click.argument("question", metavar="TEXT")
+@click.option("--agent", metavar="NAME", help="The agent [the default one].")
+@click.option("--model", metavar="MODEL", help="Another model than the agent's, as PROVIDER/MODEL.")
+@click.option("--mode", type=click.Choice(["interactive", "autonomous"]), help="interactive ends with the first answer.")
+@click.option("--session", metavar="ID", help="The session that the run continues.")
+@click.option("--json", "as_json", is_flag=True, help="Every event as one line of JSON, instead of the answer.")
+@flags("url", *SERVER)
+@click.pass_context
+def run(ctx: click.Context, question: str, agent: str | None, model: str | None, as_json: bool, **said: Any) -> None:
+    """Ask an agent once; TEXT may be `-` for standard input.
+
+    The answer goes to standard output, tools and remarks to standard error. Exit code 0 when the run completed.
+    """
+    # an argument that is not UTF-8 comes with half characters, which JSON cannot carry
+    text = sys.stdin.read() if question == "-" else question.encode(errors="surrogateescape").decode(errors="replace")
+    if not text.strip():
+        raise click.UsageError("there is nothing to ask: TEXT is empty")
+    wanted = {"agent": agent, "model": model, "mode": said.pop("mode"), "session_id": said.pop("session")}
+    with any_server(read_settings(said), said) as server:
+        with status("starting the run"):
+            view = server.post("/runs", {"mode": "interactive", "input": text} | {k: v for k, v in wanted.items() if v})
+        if not as_json:
+            note(f"{view['id']}  agent {view['agent']}, model {view['model']}")
+        ctx.exit(watch_run(server, view["id"], as_json=as_json, cancel=True))
+
+
+def watch_run(server: Server, run_id: str, *, as_json: bool, cancel: bool, cursor: str = "") -> int:
+    """Show a run to its end: 0 when it completed, else 1. With `cancel`, Ctrl-C cancels it."""
+    screen, last = Screen(), ""
+    with _cancelling(server, run_id) if cancel else nullcontext():
+        for event in follow(server, run_id, cursor):
+            last = event["type"]
+            if as_json:
+                click.echo(json.dumps(event, ensure_ascii=False))
+            else:
+                screen.show(event)
+    if not as_json:
+        screen.finish()
+    if last not in ENDS:
+        # there was nothing left to follow: the run had ended before
+        last = f"run_{server.get(f'/runs/{run_id}')['status']}"
+    return 0 if last == "run_completed" else 1
+
+
+@contextmanager
+def _cancelling(server: Server, run_id: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, BrokenPipeError):
+        try:
+            server.post(f"/runs/{run_id}/cancel")
+            click.echo(f"cancelled {run_id}", err=True)
+        except (Refused, Silent) as exc:
+            click.echo(f"{run_id} could not be cancelled: {exc.message}", err=True)
+        sys.exit(1)

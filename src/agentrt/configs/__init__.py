@@ -1,0 +1,20 @@
+from .kind import Kind, Versioned, version_of
+from .scan import Loaded, Scan, files_of, load, scan
+from .service import ConfigStore
+from .yaml_document import BadDocument, Document, Problem, parse
+
+__all__ = [
+    "BadDocument",
+    "ConfigStore",
+    "Document",
+    "Kind",
+    "Loaded",
+    "Problem",
+    "Scan",
+    "Versioned",
+    "files_of",
+    "load",
+    "parse",
+    "scan",
+    "version_of",
+]

@@ -1,0 +1,99 @@
+"""The database off the hot path: one engine for reading, one for writing, SQLAlchemy Core. Runs are written by `journal`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+from sqlalchemy import Connection, MetaData, event, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from agentrt.kernel import Unavailable
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Database:
+    """SQLite through aiosqlite, or PostgreSQL through asyncpg, by URL.
+
+    On SQLite the writer is one connection that queues and readers are separate; on PostgreSQL they are one pool.
+    """
+
+    def __init__(self, url: str, *, synchronous: Literal["normal", "full"] = "normal") -> None:
+        self.url = make_url(url)
+        self.dialect: Literal["sqlite", "postgresql"] = "sqlite" if self.url.get_backend_name() == "sqlite" else "postgresql"
+        self.synchronous = synchronous
+        if self.dialect == "sqlite":
+            self._writer = create_async_engine(url, pool_size=1, max_overflow=0)
+            self._reader = create_async_engine(url, pool_size=4, max_overflow=0)
+            _tune_sqlite(self._writer, "BEGIN IMMEDIATE", [*WRITER_PRAGMAS, f"synchronous={synchronous}"])
+            _tune_sqlite(self._reader, "BEGIN", ["busy_timeout=10000", "query_only=ON"])
+        else:
+            self._writer = self._reader = create_async_engine(url, pool_size=5, max_overflow=5, pool_pre_ping=True)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to read with; Unavailable with the reason where the database does not answer."""
+        try:
+            async with self._reader.connect() as conn:
+                yield conn
+        except (DBAPIError, OSError) as exc:
+            raise unavailable(exc) from exc
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction: commits if the block ends, rolls back if it raises."""
+        try:
+            async with self._writer.begin() as conn:
+                yield conn
+        except (DBAPIError, OSError) as exc:
+            raise unavailable(exc) from exc
+
+    async def close(self) -> None:
+        await self._writer.dispose()
+        if self._reader is not self._writer:
+            await self._reader.dispose()
+
+
+WRITER_PRAGMAS = ["journal_mode=WAL", "busy_timeout=10000", "foreign_keys=ON", "journal_size_limit=67108864"]
+
+_REASONS = {
+    "disk is full": "the disk is full",
+    "database or disk is full": "the disk is full",
+    "readonly": "it is read-only",
+    "locked": "another process holds it locked",
+    "unable to open": "its file cannot be opened",
+    "disk I/O error": "the disk gave an input/output error",
+    "malformed": "its file is damaged",
+    "not a database": "its file is not a database",
+}
+
+
+def unavailable(exc: BaseException) -> Unavailable:
+    """`exc` of a driver as one sentence, without path, statement or parameters."""
+    cause = getattr(exc, "orig", None) or exc
+    text = str(cause)
+    reason = next((why for mark, why in _REASONS.items() if mark in text), None)
+    if reason is None:
+        reason = f"it cannot be reached ({type(cause).__name__})"
+    return Unavailable(f"the database refuses: {reason}", code="database_unavailable", retry_after_s=5)
+
+
+def _tune_sqlite(engine: AsyncEngine, begin: str, pragmas: list[str]) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def _(dbapi_conn: Any, _record: object) -> None:
+        dbapi_conn.isolation_level = None  # we say BEGIN ourselves
+        cursor = dbapi_conn.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _(conn: Connection) -> None:
+        conn.exec_driver_sql(begin)

@@ -1,0 +1,316 @@
+"""Everything that can happen to a run. Append only: variants are added, never changed; class names equal wire names.
+
+Stored variants form the journal. `Live` variants are shown while they happen and never stored.
+"""
+
+import re
+from typing import Any, Literal
+
+import msgspec
+
+from agentrt.agents import Effect, Mode
+from agentrt.messages import Message, ToolCall, ToolResult, Usage
+
+
+def wire_name(class_name: str) -> str:
+    """`RunStarted` → `run_started`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", class_name).lower()
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag=wire_name): ...
+
+
+class Accepted(Event, frozen=True, kw_only=True):
+    """What is known of a run when it is accepted. `ask` is the caller's share of the model request."""
+
+    tenant: str
+    user: str = ""
+    agent: str
+    agent_version: str
+    mode: Mode = "interactive"
+    model: str
+    provider: str
+    session_id: str | None = None
+    session_key: str = ""
+    parent_run_id: str | None = None
+    input: tuple[Message, ...] = ()
+    ask: "CallerAsk" = msgspec.field(default_factory=lambda: CallerAsk())
+    metadata: dict[str, Any] = {}
+    ignored: tuple[str, ...] = ()
+    skipped_models: tuple[str, ...] = ()
+    idempotency_key: str = ""
+    body_hash: str = ""
+
+
+class RunQueued(Accepted, frozen=True, kw_only=True):
+    """A run was accepted and waits: for its session, or for a free place. `input` is all that the caller sent."""
+
+    reason: Literal["session_busy", "max_active_runs"]
+
+
+class RunStarted(Accepted, frozen=True, kw_only=True):
+    """A run began. `input` holds its new messages; what came before is the transcript of `base_run`, cut after
+    `base_length` messages. `system` is the rendered prompt; `context` stands right before the newest message."""
+
+    base_run: str | None = None
+    base_length: int = 0
+    system: str = ""
+    context: str = ""
+
+
+class CallerAsk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the caller of a chat asked beside the messages: parameters by their OpenAI names, and tools it runs itself."""
+
+    parameters: dict[str, Any] = {}
+    tools: tuple["CallerTool", ...] = ()
+
+
+class CallerTool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A function that the caller, not agentrt, carries out."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ModelStarted(Event, frozen=True, kw_only=True):
+    """Intent: model call number `step` begins, made by the process `boot`. `tools` are the ids offered to it."""
+
+    step: int
+    model: str
+    boot: str
+    tools: tuple[str, ...] = ()
+
+
+class ModelRetrying(Event, frozen=True, kw_only=True):
+    """An attempt failed and is made again after `wait_s`; nothing of it was shown."""
+
+    step: int
+    attempt: int
+    code: str
+    message: str
+    wait_s: float
+    duration_ms: float
+
+
+class ModelCompleted(Event, frozen=True, kw_only=True):
+    """Outcome: the model's whole message."""
+
+    step: int
+    message: Message
+    usage: Usage
+    stop: str
+    model: str = ""
+    duration_ms: float = 0.0
+    first_token_ms: float | None = None
+
+
+class ModelFailed(Event, frozen=True, kw_only=True):
+    """Outcome: no usable answer. `text` is what readers were shown of it; `interrupted` failures are tried again."""
+
+    step: int
+    code: str
+    message: str
+    usage: Usage = Usage()
+    text: str = ""
+    duration_ms: float = 0.0
+    interrupted: bool = False
+
+
+class TextDiscarded(Event, frozen=True, kw_only=True):
+    """The visible text of this step so far is void; the step starts over."""
+
+    step: int
+    reason: str
+
+
+class ToolStarted(Event, frozen=True, kw_only=True):
+    """Intent: a tool call begins, made by the process `boot`."""
+
+    call: ToolCall
+    step: int
+    effect: Effect
+    boot: str
+    attempt: int = 1
+
+
+class ToolStdout(Event, frozen=True, kw_only=True):
+    """Output or progress of a running tool, coalesced."""
+
+    call_id: str
+    text: str
+    progress: float | None = None
+    total: float | None = None
+
+
+class ToolStderr(Event, frozen=True, kw_only=True):
+    """What a tool or its server wrote to standard error while it ran."""
+
+    call_id: str
+    text: str
+
+
+class ToolCompleted(Event, frozen=True, kw_only=True):
+    """Outcome: the tool answered (an answer may itself say `is_error`)."""
+
+    call_id: str
+    name: str
+    result: ToolResult
+    duration_ms: float = 0.0
+
+
+class ToolFailed(Event, frozen=True, kw_only=True):
+    """Outcome: the tool gave no answer. `reason` is a stable word; the model is told `result`."""
+
+    call_id: str
+    name: str
+    reason: str
+    result: ToolResult
+    duration_ms: float = 0.0
+
+
+class MessageAdded(Event, frozen=True, kw_only=True):
+    """A message joined the conversation while the run was under way; `reason` says why."""
+
+    message: Message
+    reason: str
+
+
+class CheckpointRequired(Event, frozen=True, kw_only=True):
+    """The run waits for a person's decision."""
+
+    checkpoint_id: str
+    call_id: str = ""
+    question: str = ""
+
+
+class CheckpointResolved(Event, frozen=True, kw_only=True):
+    """A person decided."""
+
+    checkpoint_id: str
+    approved: bool
+    note: str = ""
+
+
+class ArtifactCreated(Event, frozen=True, kw_only=True):
+    """A file came into being; its bytes are the blob `file`."""
+
+    file: str
+    name: str
+    media_type: str
+    size: int
+    call_id: str = ""
+
+
+class BudgetExceeded(Event, frozen=True, kw_only=True):
+    """A limit of the run was reached; it stops."""
+
+    budget: Literal["steps", "tool_calls", "tokens", "seconds", "cost"]
+    limit: float
+    spent: float
+
+
+class CancelRequested(Event, frozen=True, kw_only=True):
+    """Somebody asked the run to stop. `reason`: `request`, `disconnect`, `session_deleted`."""
+
+    reason: str = "request"
+
+
+class FinalText(Event, frozen=True, kw_only=True):
+    """The run's answer."""
+
+    text: str
+
+
+class RunCompleted(Event, frozen=True, kw_only=True, omit_defaults=False):
+    """The run ended well. `finish_reason`: `stop`, `length`, `tool_calls`, `content_filter`."""
+
+    finish_reason: str = "stop"
+
+
+class RunFailed(Event, frozen=True, kw_only=True):
+    """The run ended without an answer, or with a cut one."""
+
+    code: str
+    message: str
+
+
+class RunCancelled(Event, frozen=True, kw_only=True, omit_defaults=False):
+    """The run was stopped on request."""
+
+    reason: str = "request"
+
+
+StoredEvent = (
+    RunQueued
+    | RunStarted
+    | ModelStarted
+    | ModelRetrying
+    | ModelCompleted
+    | ModelFailed
+    | TextDiscarded
+    | ToolStarted
+    | ToolStdout
+    | ToolStderr
+    | ToolCompleted
+    | ToolFailed
+    | MessageAdded
+    | CheckpointRequired
+    | CheckpointResolved
+    | ArtifactCreated
+    | BudgetExceeded
+    | CancelRequested
+    | FinalText
+    | RunCompleted
+    | RunFailed
+    | RunCancelled
+)
+
+
+class TextDelta(Event, frozen=True, kw_only=True):
+    """More visible text of the model call under way."""
+
+    text: str
+
+
+class ReasoningDelta(Event, frozen=True, kw_only=True):
+    """More reasoning of the model call under way."""
+
+    text: str
+
+
+class ToolCallDelta(Event, frozen=True, kw_only=True):
+    """More of a tool call that the model is writing; `id` and `name` come with its first piece only."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+LiveEvent = TextDelta | ReasoningDelta | ToolCallDelta
+
+End = RunCompleted | RunFailed | RunCancelled
+
+
+class Record(msgspec.Struct, frozen=True):
+    """An event once committed: its place in the log and when it got there (microseconds since the epoch)."""
+
+    run_id: str
+    seq: int
+    at: int
+    event: StoredEvent
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """Something live, which has no place in the log: part of model call `step`.
+
+    `offset` is the number of code points of the call's visible text up to and with this piece; -1: not resumable.
+    """
+
+    run_id: str
+    at: int
+    step: int
+    offset: int
+    event: LiveEvent

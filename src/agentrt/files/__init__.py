@@ -1,0 +1,4 @@
+from .blob import Blob
+from .blobs import Blobs
+
+__all__ = ["Blob", "Blobs"]

@@ -1,0 +1,114 @@
+"""The outermost layer: what every request passes, whatever it is for."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from agentrt.kernel import AgentrtError, Denied, Invalid, Principal, Unavailable, new_body
+
+from .errors import error_answer
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_ALWAYS = frozenset({"/health", "/health/live", "/health/ready"})
+_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+_TYPES = ("application/json", "multipart/form-data")
+
+
+class Edge:
+    """Gives each request an id and a Principal, and refuses what must not come in.
+
+    While bound to loopback, Host and Origin are checked, so that a web page cannot make a person's browser start runs
+    (DNS rebinding, cross-site requests). A body must say that it is JSON, for the same reason. While draining: 503.
+    `strict` is whether the server is bound to loopback.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        strict: bool,
+        hosts: tuple[str, ...] = (),
+        origins: tuple[str, ...] = (),
+        draining: Callable[[], bool],
+    ) -> None:
+        self._app, self._strict, self._draining = app, strict, draining
+        self._hosts = _LOOPBACK | {h.lower() for h in hosts}
+        self._origins = frozenset(o.lower().rstrip("/") for o in origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        headers = dict(scope["headers"])
+        request_id = headers.get(b"x-request-id", b"")
+        if not _REQUEST_ID.match(request_id):
+            request_id = b"req_" + new_body().encode()
+        state: dict[str, Any] = scope.setdefault("state", {})
+        state["request_id"] = request_id.decode()
+        state["who"] = Principal(user=headers.get(b"x-user-id", b"").decode("latin-1")[:255])
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                sent = list(message["headers"])
+                sent.append((b"x-request-id", request_id))
+                if not any(name == b"x-agentrt-overhead-ms" for name, _ in sent):
+                    sent.append((b"x-agentrt-overhead-ms", b"%.3f" % ((time.perf_counter() - began) * 1e3)))
+                message["headers"] = sent
+            await send(message)
+
+        try:
+            self._check(scope["method"], scope["path"], headers)
+        except AgentrtError as exc:
+            await _refuse(scope["path"], exc, send_with_id)
+            return
+        await self._app(scope, receive, send_with_id)
+
+    def _check(self, method: str, path: str, headers: dict[bytes, bytes]) -> None:
+        if self._draining() and path not in _ALWAYS:
+            raise Unavailable("the server is shutting down", code="server_shutting_down", retry_after_s=2)
+        if self._strict:
+            self._check_host(headers)
+        origin = headers.get(b"origin", b"").decode("latin-1").lower().rstrip("/")
+        if origin and not self._origin_allowed(origin, headers):
+            raise Denied(f"requests from the origin {origin[:200]} are not allowed here", code="origin_not_allowed")
+        if method in _BODY_METHODS and headers.get(b"content-length", b"1") != b"0":
+            kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
+            if kind not in _TYPES and (kind or b"content-length" in headers or b"transfer-encoding" in headers):
+                raise Invalid(
+                    f"the body must be application/json, not {kind or 'of no declared type'}", code="unsupported_media_type"
+                )
+
+    def _check_host(self, headers: dict[bytes, bytes]) -> None:
+        host = _name_of(headers.get(b"host", b"").decode("latin-1"))
+        if host not in self._hosts:
+            raise Denied(f"the Host {host[:200]!r} is not served here; allow it with allowed_hosts", code="host_not_allowed")
+
+    def _origin_allowed(self, origin: str, headers: dict[bytes, bytes]) -> bool:
+        """The server's own pages, those an operator allows, and, on loopback, those served from this machine."""
+        if origin in self._origins or "*" in self._origins:
+            return True
+        authority = origin.partition("://")[2]
+        if authority == headers.get(b"host", b"").decode("latin-1").lower():
+            return True
+        return self._strict and _name_of(authority) in _LOOPBACK
+
+
+def _name_of(authority: str) -> str:
+    """`[::1]:8080` → `::1`."""
+    if authority.startswith("["):
+        return authority[1:].partition("]")[0]
+    return authority.partition(":")[0].lower()
+
+
+async def _refuse(path: str, error: AgentrtError, send: Send) -> None:
+    status = 415 if error.code == "unsupported_media_type" else None
+    code, body, headers = error_answer(path, error, status)
+    head = [(name.encode(), value.encode()) for name, value in headers.items()]
+    head.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": code, "headers": head})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

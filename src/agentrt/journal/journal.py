@@ -1,0 +1,135 @@
+"""The append-only log of runs: the single source of truth."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import Self
+
+from sqlalchemy import delete, select
+
+from agentrt.bus import Bus, RunMoved
+from agentrt.db import Database
+from agentrt.events import Delta, End, LiveEvent, Record, StoredEvent
+from agentrt.kernel import Clock
+
+from .append import Append, Projector, decode
+from .feed import Feeds, Reader
+from .postgres_writer import PostgresWriter
+from .rows import run_events
+from .sqlite_writer import SqliteWriter
+from .tail import Place
+
+
+class Journal:
+    """Opened as an async context manager; closing writes what was submitted and ends every tail."""
+
+    def __init__(self, db: Database, bus: Bus, clock: Clock, projectors: Sequence[Projector]) -> None:
+        self._db, self._bus, self._clock = db, bus, clock
+        self._feeds = Feeds()
+        if db.dialect == "sqlite":
+            path = db.url.database or ":memory:"
+            self._writer = SqliteWriter(path, db.synchronous, clock, projectors, self._settle)
+        else:
+            self._writer = PostgresWriter(db, clock, projectors, self._settle)
+
+    async def __aenter__(self) -> Self:
+        await self._writer.open()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._feeds.close()
+        await self._writer.close()
+
+    def end_tails(self) -> None:
+        """End every tail now; what is still appended is written, but nobody is told."""
+        self._feeds.close()
+
+    async def append(self, run_id: str, events: Sequence[StoredEvent], after: int | None = None) -> list[Record]:
+        """Write `events` at the end of the run; durable when it returns.
+
+        With `after`: only right behind that seq, else Conflict (the log has moved on). Unavailable where the database
+        refuses. A cancelled caller does not undo the write.
+        """
+        future: asyncio.Future[list[Record]] = asyncio.get_running_loop().create_future()
+        self._writer.submit(Append(run_id, events, after, future))
+        return await future
+
+    async def read(self, run_id: str, after: int = 0) -> list[Record]:
+        """The records past `after`, in order."""
+        columns = run_events.c
+        query = select(run_events).where(columns.run_id == run_id, columns.seq > after).order_by(columns.seq)
+        async with self._db.read() as conn:
+            rows = (await conn.execute(query)).all()
+        return [Record(row.run_id, row.seq, row.at, decode(row.body)) for row in rows]
+
+    async def purge(self, run_ids: Sequence[str]) -> None:
+        """Delete every event of these runs, which must have ended."""
+        async with self._db.write() as conn:
+            await conn.execute(delete(run_events).where(run_events.c.run_id.in_(run_ids)))
+
+    def show(self, run_id: str, step: int, events: Sequence[LiveEvent]) -> None:
+        """Show live events of model call `step` to whoever follows the run; they are not stored."""
+        self._feeds.show(run_id, step, self._clock.now_us(), events)
+
+    def discard(self, run_id: str) -> str:
+        """Forget the open call's live text, and return it."""
+        return self._feeds.discard(run_id)
+
+    def fail(self, run_id: str, error: Exception) -> None:
+        """End the tails of a run that cannot be carried on now: they raise `error`. The log stays as it is."""
+        self._feeds.fail(run_id, error)
+
+    async def tail(self, run_id: str, cursor: str = "0") -> AsyncGenerator[list[Record | Delta]]:
+        """Everything past `cursor` in batches: replay, then live, to the end of the run (or of the journal).
+
+        Each record comes once, each character of visible text once. Invalid for a bad cursor.
+        """
+        place = Place(cursor)
+        with self._feeds.reader(run_id) as reader:
+            while True:
+                reader.lagged = False
+                step, text = self._feeds.shown(run_id)
+                records = self._feeds.recent(run_id)
+                if records is None:
+                    records = await self.read(run_id, place.seq)
+                batch = [out for record in records for out in place.take(record)]
+                batch += place.catch_up(run_id, self._clock.now_us(), step, text)
+                if batch:
+                    yield batch
+                if records and isinstance(records[-1].event, End):
+                    return
+                async for batch in _follow(reader, place):
+                    yield batch
+                if not reader.lagged:
+                    return
+
+    def _settle(self, batch: Sequence[Append]) -> None:
+        for append in batch:
+            if append.error is not None:
+                if not append.future.done():
+                    append.future.set_exception(append.error)
+                continue
+            self._feeds.committed(append.records)
+            self._bus.publish(RunMoved(append.run_id, ended=append.ends_run))
+            if not append.future.done():
+                append.future.set_result(append.records)
+
+
+async def _follow(reader: Reader, place: Place) -> AsyncGenerator[list[Record | Delta]]:
+    """What the reader's queue brings, until the run or the journal ends, or it lagged."""
+    while True:
+        await reader.wait()
+        if reader.lagged:
+            return
+        if reader.error is not None:
+            raise reader.error
+        batch: list[Record | Delta] = []
+        last: Record | Delta | None = None
+        while reader.items:
+            last = reader.items.popleft()
+            batch += place.take(last)
+        if batch:
+            yield batch
+        if isinstance(last, Record) and isinstance(last.event, End):
+            return
+        if reader.ended and not reader.items:
+            return

@@ -1,0 +1,4 @@
+from .module import OpenAIApi
+from .naming import BareModels
+
+__all__ = ["BareModels", "OpenAIApi"]

@@ -1,0 +1,78 @@
+"""A whole run as one chat completion. Pure."""
+
+from collections.abc import Iterable
+
+from agentrt.events import (
+    Delta,
+    FinalText,
+    ModelCompleted,
+    ModelFailed,
+    Record,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+)
+from agentrt.messages import Thinking, ToolCall, Usage
+
+from .frames import usage_of
+from .text import encode, quoted
+
+
+class Collector:
+    """Reads a run to its end and keeps what the caller may see of it."""
+
+    def __init__(self, caller_tools: Iterable[str] = ()) -> None:
+        self._caller_tools = frozenset(caller_tools)
+        self._reasoning: list[str] = []
+        self._text = ""
+        self._calls: tuple[ToolCall, ...] = ()
+        self.usage = Usage()
+        self.end: RunCompleted | RunFailed | RunCancelled | None = None
+
+    def see(self, batch: list[Record | Delta]) -> None:
+        for item in batch:
+            if isinstance(item, Record):
+                self._see(item)
+
+    def _see(self, record: Record) -> None:
+        match record.event:
+            case ModelCompleted(message=message, usage=usage):
+                self.usage += usage
+                for part in message.parts:
+                    if isinstance(part, Thinking) and part.text:
+                        self._reasoning.append(part.text)
+                    elif isinstance(part, ToolCall) and part.name in self._caller_tools:
+                        self._calls += (part,)
+            case ModelFailed(usage=usage):
+                self.usage += usage
+            case FinalText(text=text):
+                self._text = text
+            case RunCompleted() | RunFailed() | RunCancelled() as end:
+                self.end = end
+            case _:
+                pass
+
+    def body(self, *, answer_id: str, created: int, model: str) -> bytes:
+        """The `chat.completion` of a run that completed."""
+        assert isinstance(self.end, RunCompleted), "only a completed run has an answer"
+        return b'{"id":%b,"object":"chat.completion","created":%d,"model":%b,"choices":[%b],"usage":%b}' % (
+            quoted(answer_id),
+            created,
+            quoted(model),
+            b'{"index":0,"message":%b,"logprobs":null,"finish_reason":%b}' % (self._message(), quoted(self.end.finish_reason)),
+            encode(usage_of(self.usage)),
+        )
+
+    def _message(self) -> bytes:
+        content = quoted(self._text) if self._text or not self._calls else b"null"
+        out = [b'{"role":"assistant","content":%b,"refusal":null' % content]
+        if self._reasoning:
+            out.append(b',"reasoning_content":%b' % quoted("".join(self._reasoning)))
+        if self._calls:
+            calls = (
+                b'{"id":%b,"type":"function","function":{"name":%b,"arguments":%b}}'
+                % (quoted(call.id), quoted(call.name), quoted(call.arguments))
+                for call in self._calls
+            )
+            out.append(b',"tool_calls":[%b]' % b",".join(calls))
+        return b"".join(out) + b"}"

@@ -1,0 +1,82 @@
+"""`/v1/models`: what a chat may name as its model."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from agentrt.agents import AgentSpec, Mode
+from agentrt.providers import Providers
+
+from .naming import HasSpec, Names
+
+
+class AgentNote(msgspec.Struct, frozen=True, kw_only=True):
+    """What is behind an agent's name now: the model its chain comes to, and why better ones were passed over."""
+
+    description: str
+    aliases: tuple[str, ...]
+    mode: Mode
+    provider: str
+    model: str
+    skipped: tuple[str, ...]
+
+
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry of the list; `agentrt` stands with agents only."""
+
+    id: str
+    object: str
+    created: int
+    owned_by: str
+    agentrt: AgentNote | msgspec.UnsetType = msgspec.UNSET
+
+
+class ModelList(msgspec.Struct, frozen=True, kw_only=True):
+    data: list[ModelCard]
+    object: str = "list"
+
+
+class Shelf:
+    """Agents first, then the models of the providers. `since` is when this server started, in Unix seconds."""
+
+    def __init__(self, agents: Callable[[], Mapping[str, HasSpec]], names: Names, providers: Providers, since: int) -> None:
+        self._agents, self._names, self._providers, self._since = agents, names, providers, since
+
+    def list(self) -> ModelList:
+        cards = [self._agent(name, version.spec) for name, version in sorted(self._agents().items())]
+        cards += [self._model(info.name, info.provider) for info in self._providers.models()]
+        return ModelList(data=cards)
+
+    def get(self, name: str) -> ModelCard:
+        """Whatever a chat could name: aliases, `AGENT:MODEL` and bare ids too. NotFound for anything else."""
+        target = self._names.find(name)
+        if target.agent is not None:
+            return self._agent(name, target.agent, target.model)
+        choice = self._providers.resolve(name)
+        assert choice is not None, "the name was found a moment ago"
+        return self._model(name, choice.provider)
+
+    def _agent(self, name: str, spec: AgentSpec, model: str | None = None) -> ModelCard:
+        choice = self._providers.choose(spec.chain if model is None else (model,))
+        note = AgentNote(
+            description=spec.description,
+            aliases=spec.aliases,
+            mode=spec.mode,
+            provider=choice.provider,
+            model=choice.model,
+            skipped=choice.skipped,
+        )
+        return ModelCard(id=name, object="model", created=self._since, owned_by="agentrt", agentrt=note)
+
+    def _model(self, name: str, provider: str) -> ModelCard:
+        return ModelCard(id=name, object="model", created=self._since, owned_by=provider)
+
+
+def listed_names(providers: Providers) -> list[str]:
+    """Ids worth suggesting to somebody who mistyped one."""
+    return [name for info in providers.models() for name in (info.id, info.name)]
+
+
+def knows(providers: Providers, name: str) -> bool:
+    """Whether the providers know this model. Invalid where its provider cannot be asked."""
+    return bool(name) and providers.resolve(name) is not None

@@ -1,0 +1,58 @@
+"""What a model is asked and what it streams back, the same for every wire format."""
+
+from collections.abc import AsyncGenerator
+from typing import Any, Protocol
+
+import msgspec
+
+from agentrt.events import CallerTool, ReasoningDelta, TextDelta, ToolCallDelta
+from agentrt.messages import Message, Usage
+from agentrt.tools import ToolDef
+
+
+class ModelAsk(msgspec.Struct, frozen=True, kw_only=True):
+    """One model call. `parameters` have OpenAI's names (`temperature`, `max_tokens`, `response_format`, `tool_choice`, …);
+    `caller_tools` are offered beside `tools`, in that order. `call_prefix` begins the id of every tool call in the answer
+    (`call_prefix` + three digits)."""
+
+    model: str
+    system: tuple[str, ...] = ()
+    messages: tuple[Message, ...] = ()
+    tools: tuple[ToolDef, ...] = ()
+    caller_tools: tuple[CallerTool, ...] = ()
+    parameters: dict[str, Any] = {}
+    call_prefix: str = "call_"
+    user: str = ""
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """The last thing of a stream: the whole message. `stop` is `stop`, `length`, `tool_calls` or `content_filter`."""
+
+    message: Message
+    usage: Usage
+    stop: str
+    model: str = ""
+
+
+class Retrying(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt failed before anything of it was shown; another begins after `wait_s`."""
+
+    attempt: int
+    code: str
+    message: str
+    wait_s: float
+    duration_ms: float
+
+
+Chunk = TextDelta | ReasoningDelta | ToolCallDelta | Retrying | Done
+
+
+class ModelClient(Protocol):
+    """Speaks to one provider. One per wire format, and the wrappers around them."""
+
+    def stream(self, ask: ModelAsk) -> AsyncGenerator[list[Chunk]]:
+        """The answer as it arrives: one list per network read, in order, never empty; the very last chunk is Done.
+
+        ModelFailure where there is no whole answer. Closing the generator ends the request upstream.
+        """
+        ...

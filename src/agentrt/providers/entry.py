@@ -1,0 +1,115 @@
+"""What is known of each provider: where it is, what opens it, which bare model ids are its own."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from agentrt.kernel import lookup
+
+Wire = Literal["anthropic", "gemini", "offline", "ollama", "openai"]
+
+# Wire formats that this version speaks; an entry with another one is skipped, and that is said.
+ADAPTERS: frozenset[Wire] = frozenset({"offline", "openai"})
+
+DEFAULT_URLS: Mapping[Wire, str] = {"openai": "https://api.openai.com/v1"}
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+
+class ProviderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """One provider of the settings.
+
+    It is configured once it has a key or a base URL. `models` are globs of the bare model ids that it claims. Times:
+    `connect_s` for a connection, `first_token_s` until the first byte of an answer, `idle_s` between two reads of it,
+    `total_s` for the whole answer.
+    """
+
+    wire: Wire = "openai"
+    base_url: str | None = None
+    api_key: str | None = None
+    headers: dict[str, str] = {}
+    models: tuple[str, ...] = ()
+    proxy: str | None = None
+    connect_s: Seconds = 5
+    first_token_s: Seconds = 120
+    idle_s: Seconds = 120
+    total_s: Seconds = 1800
+    max_connections: Annotated[int, Meta(ge=1)] = 1000
+
+    @property
+    def configured(self) -> bool:
+        return self.wire == "offline" or bool(self.api_key or self.base_url)
+
+    @property
+    def url(self) -> str:
+        """Where requests go, without a slash at the end."""
+        return (self.base_url or DEFAULT_URLS.get(self.wire, "")).rstrip("/")
+
+    @property
+    def lists_own_models(self) -> bool:
+        """Whether its models are asked of it: a custom address serves what nobody can know beforehand."""
+        return self.wire == "openai" and self.base_url is not None and self.url != DEFAULT_URLS["openai"]
+
+    def claims(self, model: str) -> bool:
+        return any(fnmatchcase(model, glob) for glob in self.models)
+
+
+class WellKnown(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider that needs no settings: the variables that configure it, and the bare ids that are its own."""
+
+    wire: Wire
+    keys: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> str:
+        return " or ".join(self.keys + self.urls)
+
+
+WELL_KNOWN: Mapping[str, WellKnown] = {
+    "openai": WellKnown(
+        wire="openai",
+        keys=("OPENAI_API_KEY",),
+        urls=("OPENAI_BASE_URL",),
+        models=("gpt-*", "chatgpt-*", "codex-*", "ft:gpt-*", "o1*", "o3*", "o4*"),
+    ),
+    "anthropic": WellKnown(wire="anthropic", keys=("ANTHROPIC_API_KEY",), urls=("ANTHROPIC_BASE_URL",), models=("claude-*",)),
+    "gemini": WellKnown(wire="gemini", keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"), models=("gemini-*", "gemma-*")),
+    "ollama": WellKnown(wire="ollama", urls=("OLLAMA_HOST",)),
+    "offline": WellKnown(wire="offline"),
+}
+
+
+def entries_from(env: Mapping[str, str], configured: Mapping[str, ProviderEntry]) -> dict[str, ProviderEntry]:
+    """Every provider that has a name: the well-known ones as `env` configures them, overlaid with what the settings say.
+
+    What an entry of the settings leaves open under a well-known name is filled from `env`. Invalid where a `NAME_FILE`
+    cannot be read.
+    """
+    entries = {name: _from_env(known, env) for name, known in WELL_KNOWN.items()}
+    for name, entry in configured.items():
+        entries[name] = _overlay(entry, entries[name]) if name in entries else entry
+    return entries
+
+
+def _from_env(known: WellKnown, env: Mapping[str, str]) -> ProviderEntry:
+    key = next((value for name in known.keys if (value := lookup(env, name))), None)
+    url = next((value for name in known.urls if (value := lookup(env, name))), None)
+    return ProviderEntry(wire=known.wire, api_key=key, base_url=url, models=known.models)
+
+
+def _overlay(entry: ProviderEntry, under: ProviderEntry) -> ProviderEntry:
+    if entry.wire != under.wire:
+        return entry
+    # A key from the environment belongs to the address that the environment names, not to another one.
+    own_address = entry.base_url is not None and entry.base_url != under.base_url
+    return msgspec.structs.replace(
+        entry,
+        base_url=entry.base_url or under.base_url,
+        api_key=entry.api_key or (None if own_address else under.api_key),
+        models=entry.models or under.models,
+    )

@@ -1,0 +1,147 @@
+"""The OpenAI dialect, outward: what a model is asked, as the body of a chat completion request. Pure."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from agentrt.events import CallerTool
+from agentrt.messages import File, Image, Message, Text, ToolResult
+from agentrt.tools import ToolDef
+
+from .client import ModelAsk
+
+# These count their reasoning in the limit, refuse `max_tokens`, and know the role `developer`.
+_REASONS = re.compile(r"(?:^|[/:])(?:o[1-9]|gpt-[5-9])(?![a-z0-9])")
+
+# Without tools the API refuses them.
+_WITH_TOOLS_ONLY = ("tool_choice", "parallel_tool_calls")
+
+_Json = dict[str, Any]
+
+
+def request_body(ask: ModelAsk) -> bytes:
+    """The JSON to post to `/chat/completions`; always a stream, always with its usage."""
+    reasons = _REASONS.search(ask.model) is not None
+    body: _Json = {"model": ask.model, "messages": list(_messages(ask, reasons))}
+    tools = [_tool(tool) for tool in ask.tools] + [_caller_tool(tool) for tool in ask.caller_tools]
+    body |= {name: value for name, value in ask.parameters.items() if value is not None}
+    if tools:
+        body["tools"] = tools
+    else:
+        for name in _WITH_TOOLS_ONLY:
+            body.pop(name, None)
+    _name_the_limit(body, reasons)
+    if ask.user:
+        body["user"] = ask.user
+    body["stream"] = True
+    body["stream_options"] = {"include_usage": True}
+    return msgspec.json.encode(body)
+
+
+def _name_the_limit(body: _Json, reasons: bool) -> None:
+    limit = body.pop("max_tokens", None)
+    if (newer := body.pop("max_completion_tokens", None)) is not None:
+        limit = newer
+    if limit is not None:
+        body["max_completion_tokens" if reasons else "max_tokens"] = limit
+
+
+def _messages(ask: ModelAsk, reasons: bool) -> Iterator[_Json]:
+    if ask.system:
+        # One message: the chat templates of many local models take no second one.
+        yield {"role": "developer" if reasons else "system", "content": "\n\n".join(ask.system)}
+    shown: list[Image | File] = []
+    for message in ask.messages:
+        if message.role == "tool":
+            yield from _results(message, shown)
+            continue
+        if shown:
+            yield _shown_by_tools(shown)
+            shown = []
+        yield _message(message, reasons)
+    if shown:
+        yield _shown_by_tools(shown)
+
+
+def _message(message: Message, reasons: bool) -> _Json:
+    out: _Json = {"role": message.role}
+    if message.role in ("system", "developer"):
+        out["role"] = "developer" if reasons else "system"
+    if message.name:
+        out["name"] = message.name
+    if message.role == "user":
+        out["content"] = _content(message)
+        return out
+    calls = message.calls
+    out["content"] = message.text or (None if calls else "")
+    if calls:
+        out["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in calls
+        ]
+    return out
+
+
+def _content(message: Message) -> str | list[_Json]:
+    if all(isinstance(part, Text) for part in message.parts):
+        return message.text
+    return [_part(part) for part in message.parts if isinstance(part, Text | Image | File)]
+
+
+def _part(part: Text | Image | File) -> _Json:
+    match part:
+        case Text():
+            return {"type": "text", "text": part.text}
+        case Image():
+            image: _Json = {"url": part.url}
+            if part.detail:
+                image["detail"] = part.detail
+            return {"type": "image_url", "image_url": image}
+        case File():
+            return _sound(part) or {"type": "file", "file": {"filename": part.name or "file", "file_data": part.data}}
+
+
+def _sound(file: File) -> _Json | None:
+    head, _, data = file.data.partition(";base64,")
+    kind = (file.media_type or head.removeprefix("data:")).lower()
+    if not kind.startswith("audio/"):
+        return None
+    form = "mp3" if kind in ("audio/mpeg", "audio/mp3") else kind.removeprefix("audio/").removeprefix("x-")
+    return {"type": "input_audio", "input_audio": {"data": data, "format": form}}
+
+
+def _results(message: Message, shown: list[Image | File]) -> Iterator[_Json]:
+    """One message per result. What is not text goes to `shown`: this API takes it from a user only."""
+    for part in message.parts:
+        if isinstance(part, ToolResult):
+            shown += [piece for piece in part.parts if not isinstance(piece, Text)]
+            yield {"role": "tool", "tool_call_id": part.call_id, "content": _result_text(part)}
+
+
+def _result_text(result: ToolResult) -> str:
+    text = result.text
+    if not text and result.structured is not None:
+        text = msgspec.json.encode(result.structured).decode()
+    if not text and result.parts:
+        text = "(see the attachment that follows)"
+    return f"Error: {text}" if result.is_error else text
+
+
+def _shown_by_tools(shown: Sequence[Image | File]) -> _Json:
+    return {"role": "user", "content": [{"type": "text", "text": "Returned by the tools:"}, *map(_part, shown)]}
+
+
+def _tool(tool: ToolDef) -> _Json:
+    return {"type": "function", "function": {"name": tool.id, "description": tool.description, "parameters": tool.schema}}
+
+
+def _caller_tool(tool: CallerTool) -> _Json:
+    function: _Json = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    if tool.parameters is not None:
+        function["parameters"] = tool.parameters
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}

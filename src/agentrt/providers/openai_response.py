@@ -1,0 +1,210 @@
+"""The OpenAI dialect, inward: the bytes of a chat completion stream become chunks, and at its end the whole message.
+
+Only the fields that are used are decoded. Pure: no I/O, no clock.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from agentrt.events import ReasoningDelta, TextDelta
+from agentrt.messages import Message, Part, Text, Thinking, Usage
+
+from .client import Chunk, Done, ModelAsk
+from .errors import ModelFailure
+from .estimate import tokens_asked, tokens_in
+from .failures import clean, in_stream
+from .openai_calls import CallDelta, CallsReader
+from .sse import EventTooLarge, SseSplitter
+
+_STOPS = {
+    "stop": "stop",
+    "end_turn": "stop",
+    "eos": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+
+class _Cached(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+
+
+class _Reasoned(msgspec.Struct, gc=False):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Cached | None = None
+    completion_tokens_details: _Reasoned | None = None
+
+
+class _Delta(msgspec.Struct, gc=False):
+    content: str | list[dict[str, Any]] | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[CallDelta] | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    index: int = 0
+    delta: _Delta | None = None
+    message: _Delta | None = None  # where the provider does not stream although it was asked to
+    finish_reason: str | None = None
+
+
+class _Piece(msgspec.Struct, gc=False):
+    choices: list[_Choice] | None = None
+    model: str | None = None
+    usage: _Usage | None = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Piece).decode
+
+
+class OpenAIReader:
+    """Reads one answer. Feed it what arrives; once it is `complete`, `done()` is the last chunk."""
+
+    def __init__(self, provider: str, ask: ModelAsk, secrets: Iterable[str] = ()) -> None:
+        self._provider, self._ask, self._secrets = provider, ask, secrets
+        self._sse = SseSplitter()
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls = CallsReader(ask.call_prefix)
+        self._usage: _Usage | None = None
+        self._stop = ""
+        self._model = ""
+        self.ended = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the model said that it has finished: without that word nothing tells an answer from a part of one."""
+        return self.ended or bool(self._stop)
+
+    def feed(self, piece: bytes) -> list[Chunk]:
+        """The chunks in what was read, possibly none. ModelFailure for an error object or what cannot be understood."""
+        out: list[Chunk] = []
+        try:
+            for data in self._sse.feed(piece):
+                if data == b"[DONE]":
+                    self.ended = True
+                    break
+                self._take(data, out)
+        except EventTooLarge:
+            raise ModelFailure(f"{self._provider} sent an event without end", code="malformed") from None
+        return out
+
+    def end(self) -> list[Chunk]:
+        """The body is over: what an event without its closing blank line still held."""
+        data = self._sse.end()
+        if data is None or self.ended:
+            return []
+        if data.strip() == b"[DONE]":
+            self.ended = True
+            return []
+        try:
+            return self.whole(data)
+        except ModelFailure as failure:
+            if failure.code == "malformed":
+                return []  # cut off in the middle of an event: `done` says so
+            raise
+
+    def whole(self, body: bytes) -> list[Chunk]:
+        """The chunks in one JSON document, which is a piece of a stream or a whole answer."""
+        out: list[Chunk] = []
+        self._take(body, out)
+        return out
+
+    def done(self) -> Done:
+        """The whole message; ModelFailure `truncated` where the stream ended before the model did."""
+        if not self.complete:
+            why = f"{self._provider} ended the stream before the answer was complete"
+            raise ModelFailure(why, code="truncated", retryable=True)
+        message = self._message()
+        stop = self._stop or "stop"
+        if stop == "stop" and message.calls:
+            stop = "tool_calls"
+        return Done(message=message, usage=self._counted(message), stop=stop, model=self._model or self._ask.model)
+
+    def _take(self, data: bytes, out: list[Chunk]) -> None:
+        try:
+            piece = _decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            raise ModelFailure(
+                f"{self._provider} sent what is not a chat completion: {clean(str(exc), self._secrets)}", code="malformed"
+            ) from exc
+        if piece.choices:
+            self._take_choice(piece.choices[0], out)
+        if piece.usage is not None:
+            self._usage = piece.usage
+        if piece.model and not self._model:
+            self._model = piece.model
+        if piece.error is not None:
+            raise in_stream(self._provider, piece.error, secrets=self._secrets)
+
+    def _take_choice(self, choice: _Choice, out: list[Chunk]) -> None:
+        delta = choice.delta or choice.message
+        if delta is not None:
+            if content := delta.content:
+                if isinstance(content, str):
+                    self._say(content, out)
+                else:
+                    self._take_parts(content, out)
+            if reasoning := delta.reasoning_content or delta.reasoning:
+                self._think(reasoning, out)
+            if delta.refusal:
+                self._say(delta.refusal, out)
+            if delta.tool_calls:
+                out.extend(self._calls.feed(delta.tool_calls))
+        if choice.finish_reason:
+            self._finish(choice.finish_reason)
+
+    def _say(self, text: str, out: list[Chunk]) -> None:
+        self._text.append(text)
+        out.append(TextDelta(text=text))
+
+    def _think(self, text: str, out: list[Chunk]) -> None:
+        self._reasoning.append(text)
+        out.append(ReasoningDelta(text=text))
+
+    def _take_parts(self, content: list[dict[str, Any]], out: list[Chunk]) -> None:
+        """Content as a list of typed parts, which some dialects send once a model reasons."""
+        for part in content:
+            if text := part.get("text"):
+                self._say(str(text), out)
+            for thought in part.get("thinking") or ():
+                if text := thought.get("text") if isinstance(thought, dict) else thought:
+                    self._think(str(text), out)
+
+    def _finish(self, reason: str) -> None:
+        if reason == "error":
+            raise in_stream(self._provider, "the model broke off with an error", secrets=self._secrets)
+        self._stop = _STOPS.get(reason, "stop")
+
+    def _message(self) -> Message:
+        parts: list[Part] = []
+        if self._reasoning:
+            parts.append(Thinking("".join(self._reasoning), self._provider))
+        if self._text:
+            parts.append(Text("".join(self._text)))
+        return Message("assistant", (*parts, *self._calls.finished()))
+
+    def _counted(self, message: Message) -> Usage:
+        usage = self._usage
+        if usage is None or usage.prompt_tokens is None:
+            return Usage(tokens_asked(self._ask), tokens_in(message), estimated=True)
+        cached, reasoned = usage.prompt_tokens_details, usage.completion_tokens_details
+        return Usage(
+            usage.prompt_tokens,
+            usage.completion_tokens or 0,
+            (cached and cached.cached_tokens) or 0,
+            (reasoned and reasoned.reasoning_tokens) or 0,
+        )

@@ -1,0 +1,54 @@
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from agentrt.agents import Retry
+from agentrt.kernel import delay
+
+from .client import Chunk, ModelAsk, ModelClient, Retrying
+from .errors import ModelFailure
+
+# A provider that wants a longer pause gets no second attempt: nobody waits that long in front of a screen.
+LONGEST_WAIT_S = 60.0
+
+
+class Retried:
+    """Asks again when an attempt failed before anything of it was shown and the failure may pass.
+
+    The pause grows from `retry.backoff` and is never shorter than what the provider asked for.
+    """
+
+    def __init__(self, client: ModelClient, retry: Retry) -> None:
+        self._client, self._retry = client, retry
+
+    async def stream(self, ask: ModelAsk) -> AsyncGenerator[list[Chunk]]:
+        for attempt in range(1, self._retry.attempts + 1):
+            began, shown = time.perf_counter(), False
+            try:
+                async with aclosing(self._client.stream(ask)) as chunks_read:
+                    async for chunks in chunks_read:
+                        shown = True
+                        yield chunks
+                return
+            except ModelFailure as failure:
+                if shown or attempt == self._retry.attempts or not failure.retryable:
+                    raise
+                wait = self._pause(attempt, failure)
+                spent = (time.perf_counter() - began) * 1000
+                again = Retrying(attempt=attempt, code=failure.code, message=failure.message, wait_s=wait, duration_ms=spent)
+            yield [again]
+            await asyncio.sleep(wait)
+
+    def _pause(self, attempt: int, failure: ModelFailure) -> float:
+        """Seconds; the failure itself where the provider asks for too many."""
+        asked = failure.retry_after_s or 0.0
+        if asked > LONGEST_WAIT_S:
+            raise ModelFailure(
+                f"{failure.message} (it asks to wait {asked:.0f} s, longer than the {LONGEST_WAIT_S:.0f} s that a run waits)",
+                code=failure.code,
+                status=failure.status,
+                retry_after_s=asked,
+            ) from failure
+        backoff = self._retry.backoff
+        return max(asked, delay(attempt, base=backoff, most=LONGEST_WAIT_S) if backoff else 0.0)

@@ -1,0 +1,203 @@
+"""From what is asked to how a run begins: which agent, model and session, what is new, what the prompt says."""
+
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from agentrt.agents import AgentSpec, RunVars, StaticVars, ToolLine, render_context, render_prompt
+from agentrt.events import RunQueued, RunStarted
+from agentrt.files import Blobs
+from agentrt.kernel import Clock, Invalid, NotFound, Principal, body_of, is_id
+from agentrt.messages import Message, ToolResult
+from agentrt.providers import Choice, Providers
+from agentrt.sessions import SessionService, Target
+from agentrt.tools import Offer, ToolBox
+
+from .attachments import keep_attachments
+from .catalogue import PASSTHROUGH, PASSTHROUGH_VERSION, Catalogue
+from .views import StartRun
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A request with its names looked up."""
+
+    spec: AgentSpec
+    version: str
+    choice: Choice
+    target: Target
+    command: StartRun
+
+
+class Acceptance:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        providers: Providers,
+        sessions: SessionService,
+        box: ToolBox,
+        blobs: Blobs,
+        clock: Clock,
+    ) -> None:
+        self._catalogue, self._providers, self._sessions = catalogue, providers, sessions
+        self._box, self._blobs, self._clock = box, blobs, clock
+
+    async def look_up(self, who: Principal, command: StartRun) -> Wanted:
+        """Invalid or NotFound where the request names what is not there, or holds no message."""
+        if not command.messages:
+            raise Invalid("messages must not be empty", param="messages", code="empty_messages")
+        if command.passthrough:
+            spec, version = PASSTHROUGH, PASSTHROUGH_VERSION
+        else:
+            found = self._catalogue.find(command.agent)
+            spec, version = found.spec, found.version
+        choice = self._choose(spec, command)
+        target = Target()
+        if command.session_id:
+            target = await self._sessions.target(
+                who, command.session_id, command.session_source, spec.name, spec.session.idle_timeout
+            )
+        return Wanted(spec=spec, version=version, choice=choice, target=target, command=command)
+
+    def _choose(self, spec: AgentSpec, command: StartRun) -> Choice:
+        if command.model is None:
+            return self._providers.choose(spec.chain)
+        choice = self._providers.resolve(command.model)
+        if choice is None:
+            raise NotFound(f"the model {command.model[:100]!r} is not known here", code="model_not_found", param="model")
+        return choice
+
+    async def queue(self, who: Principal, run_id: str, wanted: Wanted, reason: Any) -> RunQueued:
+        """What is written of a run that must wait."""
+        messages = await keep_attachments(self._blobs, who, run_id, wanted.command.messages)
+        return RunQueued(reason=reason, input=messages, **_accepted(who, wanted))
+
+    async def start(self, who: Principal, run_id: str, wanted: Wanted) -> tuple[RunStarted, tuple[Message, ...]]:
+        """How the run begins now, and what was said before it."""
+        command, target = wanted.command, wanted.target
+        messages = await keep_attachments(self._blobs, who, run_id, command.messages)
+        base_run, base_length, new = await self._place(who, target.head_run, messages)
+        history = await self._sessions.history(base_run, base_length) if base_run else ()
+        mode = command.mode or wanted.spec.mode
+        offer = await self._box.offer(wanted.spec, who, mode)
+        started = RunStarted(
+            **_accepted(who, wanted),
+            input=new,
+            base_run=base_run,
+            base_length=base_length,
+            system=await self._prompt(wanted, offer, base_run),
+            context=self._context(who, run_id, wanted, offer),
+        )
+        return started, history
+
+    async def from_queue(
+        self, who: Principal, run_id: str, queued: RunQueued, spec: AgentSpec
+    ) -> tuple[RunStarted, tuple[Message, ...]]:
+        """The same for a run that waited: its session may have moved since."""
+        target = Target(id=queued.session_id, key=queued.session_key)
+        if queued.session_id:
+            with suppress(NotFound):  # nobody has used that name yet
+                session = await self._sessions.find(who, queued.session_id)
+                target = replace(target, head_run=session.head_run)
+        command = StartRun(
+            messages=queued.input,
+            mode=queued.mode,
+            parent_run_id=queued.parent_run_id,
+            ask=queued.ask,
+            metadata=queued.metadata,
+            ignored=queued.ignored,
+            idempotency_key=queued.idempotency_key,
+            body_hash=queued.body_hash,
+        )
+        choice = Choice(queued.provider, queued.model, queued.skipped_models)
+        wanted = Wanted(spec=spec, version=queued.agent_version, choice=choice, target=target, command=command)
+        return await self.start(who, run_id, wanted)
+
+    async def history(self, started: RunStarted) -> tuple[Message, ...]:
+        """What was said before a run that has begun."""
+        return await self._sessions.history(started.base_run, started.base_length) if started.base_run else ()
+
+    async def _place(
+        self, who: Principal, head_run: str | None, messages: tuple[Message, ...]
+    ) -> tuple[str | None, int, tuple[Message, ...]]:
+        if (asked := await self._answered_run(who, messages)) is not None:
+            run_id, at = asked
+            return run_id, len(await self._sessions.history(run_id)), messages[at + 1 :]
+        if head_run is None:
+            return None, 0, messages
+        placed = await self._sessions.place(head_run, messages)
+        return (head_run if placed.base_length else None), placed.base_length, placed.new
+
+    async def _answered_run(self, who: Principal, messages: tuple[Message, ...]) -> tuple[str, int] | None:
+        """The run whose calls to the caller's tools these messages answer, and where in them it asked.
+
+        Our call ids carry their run's id, so the answer leads back whatever else the caller resent.
+        """
+        at = next((i for i in reversed(range(len(messages))) if messages[i].calls), None)
+        if at is None or not any(m.role == "tool" for m in messages[at + 1 :]):
+            return None
+        calls = {call.id for call in messages[at].calls}
+        run_ids = {f"run_{body_of(id_)[:32]}" for id_ in calls}
+        run_id = next(iter(run_ids))
+        if len(run_ids) != 1 or not is_id("run", run_id):
+            return None
+        if not await self._sessions.owns(who, run_id):
+            return None
+        answered = {p.call_id for m in messages[at + 1 :] for p in m.parts if isinstance(p, ToolResult)}
+        if missing := sorted(calls - answered):
+            raise Invalid(f"the tool calls {', '.join(missing)} are not answered", param="messages", code="calls_unanswered")
+        return run_id, at
+
+    async def _prompt(self, wanted: Wanted, offer: Offer, base_run: str | None) -> str:
+        """Within a session the prompt stays as it was when the session began, as long as the agent is the same."""
+        if base_run is not None:
+            part = await self._sessions.part(base_run)
+            if (part.agent, part.agent_version) == (wanted.spec.name, wanted.version):
+                return part.system
+        if not wanted.spec.prompt:
+            return ""
+        return render_prompt(wanted.spec, StaticVars(model=wanted.choice.name, tools=_lines(offer)))
+
+    def _context(self, who: Principal, run_id: str, wanted: Wanted, offer: Offer) -> str:
+        if not wanted.spec.context:
+            return ""
+        known = RunVars(
+            model=wanted.choice.name,
+            tools=_lines(offer),
+            run_id=run_id,
+            now_us=self._clock.now_us(),
+            user=who.user,
+            session_id=wanted.target.id or "",
+            metadata=wanted.command.metadata,
+        )
+        return render_context(wanted.spec, known)
+
+
+def _lines(offer: Offer) -> tuple[ToolLine, ...]:
+    return tuple(ToolLine(tool.id, tool.description) for tool in offer.defs)
+
+
+def _accepted(who: Principal, wanted: Wanted) -> dict[str, Any]:
+    """What `run_queued` and `run_started` say alike."""
+    command, spec = wanted.command, wanted.spec
+    free = {name: value for name, value in command.ask.parameters.items() if name not in spec.locked}
+    parameters = {**msgspec.to_builtins(spec.parameters), **free}
+    return {
+        "tenant": who.tenant,
+        "user": who.user,
+        "agent": spec.name,
+        "agent_version": wanted.version,
+        "mode": command.mode or spec.mode,
+        "model": wanted.choice.model,
+        "provider": wanted.choice.provider,
+        "session_id": wanted.target.id,
+        "session_key": wanted.target.key,
+        "parent_run_id": command.parent_run_id,
+        "ask": replace(command.ask, parameters=parameters),
+        "metadata": command.metadata,
+        "ignored": command.ignored,
+        "skipped_models": wanted.choice.skipped,
+        "idempotency_key": command.idempotency_key,
+        "body_hash": command.body_hash,
+    }

@@ -1,0 +1,33 @@
+"""The agents that runs may name: by name, by alias, pinned by version."""
+
+from agentrt.agents import AgentSpec
+from agentrt.configs import ConfigStore, Versioned
+from agentrt.kernel import NotFound
+
+PASSTHROUGH = AgentSpec(name="passthrough", description="A bare model: no prompt, no tools of ours.")
+PASSTHROUGH_VERSION = "builtin"
+
+
+class Catalogue:
+    """`default_name` is the agent of requests that name none, and what the alias `agent` means."""
+
+    def __init__(self, configs: ConfigStore, default_name: str = "default") -> None:
+        self._configs = configs
+        self.default_name = default_name
+
+    def find(self, name: str | None) -> Versioned[AgentSpec]:
+        """By name or alias; None is the default agent. NotFound lists what there is."""
+        wanted = name or self.default_name
+        found = self._configs.find("agents", wanted)
+        if found is None and wanted == "agent":
+            found = self._configs.find("agents", self.default_name)
+        if found is None:
+            known = ", ".join(sorted(self._configs.current("agents"))) or "none is loaded"
+            raise NotFound(f"there is no agent {wanted[:64]!r} (agents: {known})", code="agent_not_found", param="agent")
+        return found
+
+    async def pinned(self, name: str, version: str) -> AgentSpec:
+        """A version that a run keeps to; NotFound where it was never in use here."""
+        if version == PASSTHROUGH_VERSION:
+            return PASSTHROUGH
+        return await self._configs.version("agents", name, version)

@@ -1,0 +1,82 @@
+"""One run under way in this process: its state, and the way to interrupt what it is doing."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from agentrt.agents import AgentSpec
+from agentrt.events import Record, StoredEvent
+from agentrt.journal import Journal
+from agentrt.kernel import Principal
+from agentrt.messages import Message
+from agentrt.tools import Offer
+
+from .policy import Command
+from .state import RunState, advance
+
+NO_TOOLS = Offer({})
+
+
+class Drive:
+    """`history` is what was said before this run; `outside_s` is the time that models and tools took.
+
+    Every append of a live run goes through here, so that the state never misses a record.
+    """
+
+    def __init__(self, journal: Journal, who: Principal, spec: AgentSpec, history: tuple[Message, ...]) -> None:
+        self._journal = journal
+        self.who, self.spec, self.history = who, spec, history
+        self.state: RunState | None = None
+        self.acts: Sequence[Command] = ()
+        self.offer = NO_TOOLS
+        self.outside_s = 0.0
+        self.interrupted = False
+        self._early: dict[int, Record] = {}
+        self._scopes: set[asyncio.Timeout] = set()
+
+    @property
+    def known(self) -> RunState:
+        """The state as it is in the log."""
+        assert self.state is not None, "the run has begun"
+        return self.state
+
+    async def append(self, events: Sequence[StoredEvent]) -> None:
+        """Facts, at the end of the log."""
+        self.absorb(await self._journal.append(self.known.run_id, events))
+
+    def absorb(self, records: Sequence[Record]) -> None:
+        """Fold records into the state in the order of the log, whatever order their appends came back in."""
+        for record in records:
+            self._early[record.seq] = record
+        for seq in sorted(self._early):
+            if seq <= self.known.seq:
+                del self._early[seq]
+            elif seq == self.known.seq + 1:
+                self.state = advance(self.known, [self._early.pop(seq)])
+
+    def interrupt(self) -> None:
+        """End the acts under way now; their outcomes will say so. Safe at any time."""
+        self.interrupted = True
+        for scope in self._scopes:
+            scope.reschedule(0)
+
+    @asynccontextmanager
+    async def acting(self) -> AsyncIterator[None]:
+        """An act: TimeoutError inside it once the run is interrupted, or its time is up."""
+        async with asyncio.timeout_at(0 if self.interrupted else self._deadline()) as scope:
+            self._scopes.add(scope)
+            try:
+                yield
+            finally:
+                self._scopes.discard(scope)
+
+    def seconds_left(self) -> float:
+        """Until the `seconds` budget is spent; a day where there is none."""
+        limit = self.spec.budgets.seconds
+        return 86_400.0 if limit is None else max(0.0, limit - (time.time() - self.known.at / 1e6))
+
+    def _deadline(self) -> float | None:
+        if self.spec.budgets.seconds is None:
+            return None
+        return asyncio.get_running_loop().time() + self.seconds_left()

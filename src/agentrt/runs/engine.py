@@ -1,0 +1,144 @@
+"""Carries out what the policy decides, writing intents before and outcomes after."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from agentrt import events as e
+from agentrt.journal import Journal
+from agentrt.kernel import Clock, Conflict, Unavailable, delay
+from agentrt.messages import Text, ToolResult, says
+from agentrt.tools import ToolBox
+
+from . import policy as p
+from .drive import Drive
+from .model_call import ModelCaller
+from .state import RunState, advance, fold
+from .tool_call import ToolCaller
+
+log = structlog.get_logger()
+
+GO_ON = "Go on with the task. When it is done, call finish_task with the result."
+WRITE_ATTEMPTS = 6
+
+
+class Engine:
+    """One loop for every run: decide, write the intents, act, write the outcomes, decide again.
+
+    Once `stopping`, outcomes are still written, and nothing new is begun: the next start goes on from there.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock, boot: str, models: ModelCaller, tools: ToolCaller, box: ToolBox) -> None:
+        self._journal, self._clock, self._boot = journal, clock, boot
+        self._models, self._tools, self._box = models, tools, box
+        self.stopping = False
+
+    async def begin(self, drive: Drive, run_id: str, first: e.RunQueued | e.RunStarted) -> None:
+        """Write how a run begins, and the intents that follow from it, in one append; durable when it returns."""
+        if drive.state is None:
+            state, after = fold([e.Record(run_id, 1, self._clock.now_us(), first)]), 0
+        else:
+            state, after = self._ahead(drive.state, [first]), drive.state.seq
+        await self._write(drive, state, [first], after)
+
+    async def carry_on(self, drive: Drive) -> None:
+        """Take the run as far as it goes, after `begin`."""
+        while drive.acts:
+            await self._settle(drive, await self._perform(drive, drive.acts))
+
+    async def resume(self, drive: Drive) -> None:
+        """Take up a run from its log alone, whatever another process left behind."""
+        drive.offer = await self._box.offer(drive.spec, drive.who, drive.known.accepted.mode)
+        await self._settle(drive, [])
+        await self.carry_on(drive)
+
+    async def _settle(self, drive: Drive, outcomes: list[e.StoredEvent]) -> None:
+        """Write outcomes and what follows from them; while the database refuses, hold them and try again for a while."""
+        for attempt in range(1, WRITE_ATTEMPTS + 1):
+            try:
+                state = drive.known
+                if self.stopping:
+                    drive.acts = ()
+                    return await drive.append(outcomes) if outcomes else None
+                return await self._write(drive, self._ahead(state, outcomes), list(outcomes), state.seq)
+            except Conflict:  # somebody added a fact meanwhile: keep ours, read again, decide again
+                if outcomes:
+                    await self._journal.append(drive.known.run_id, outcomes)
+                    outcomes = []
+                drive.state = fold(await self._journal.read(drive.known.run_id))
+            except Unavailable as exc:
+                if attempt == WRITE_ATTEMPTS:
+                    raise
+                log.warning("run.write_refused", run_id=drive.known.run_id, reason=exc.message, attempt=attempt)
+                await asyncio.sleep(delay(attempt))
+
+    async def _write(self, drive: Drive, state: RunState, events: list[e.StoredEvent], after: int) -> None:
+        """Decide from `state` until there is something to do, and write `events` and all of that behind `after`."""
+        while True:
+            facts = p.Facts(self._boot, self._clock.now_us(), drive.spec.budgets, drive.offer.effects)
+            commands = p.decide(state, facts)
+            if any(isinstance(c, p.CallModel) for c in commands):
+                drive.offer = await self._box.offer(drive.spec, drive.who, state.accepted.mode)
+            new = [event for command in commands for event in self._events_of(command, state, drive)]
+            events += new
+            state = self._ahead(state, new)
+            acts = [c for c in commands if isinstance(c, p.CallModel | p.CallTool)]
+            if acts or not new:
+                break
+        if events:
+            await self._journal.append(state.run_id, events, after=after)
+        drive.state, drive.acts = state, acts
+        drive.absorb([])
+
+    def _ahead(self, state: RunState, events: Sequence[e.StoredEvent]) -> RunState:
+        """The state once `events` are written behind it."""
+        now = self._clock.now_us()
+        return advance(state, [e.Record(state.run_id, state.seq + n, now, event) for n, event in enumerate(events, 1)])
+
+    def _events_of(self, command: p.Command, state: RunState, drive: Drive) -> list[e.StoredEvent]:
+        """What a command writes at once: the intent of an act, or its whole effect."""
+        match command:
+            case p.CallModel(step=step):
+                tools = tuple(drive.offer.tools)
+                return [e.ModelStarted(step=step, model=state.accepted.model, boot=self._boot, tools=tools)]
+            case p.CallTool(call=call, effect=effect, attempt=attempt):
+                return [e.ToolStarted(call=call, step=state.step, effect=effect, boot=self._boot, attempt=attempt)]
+            case p.RefuseTool(call=call, reason=reason, text=text):
+                result = ToolResult(call.id, (Text(text),), is_error=True)
+                return [e.ToolFailed(call_id=call.id, name=call.name, reason=reason, result=result)]
+            case p.AbandonModelCall(step=step):
+                message = "the server stopped during this model call"
+                failed = e.ModelFailed(step=step, code="interrupted", message=message, interrupted=True)
+                return [failed, e.TextDiscarded(step=step, reason="server_stopped")]
+            case p.GoOn():
+                return [e.MessageAdded(message=says("user", GO_ON), reason="autonomous")]
+            case p.Wait():
+                raise AssertionError("nothing is under way while a decision is made")
+            case _:
+                return _ending(command)
+
+    async def _perform(self, drive: Drive, acts: Sequence[p.Command]) -> list[e.StoredEvent]:
+        """The outcomes that are not in the log yet."""
+        first = acts[0]
+        if isinstance(first, p.CallModel):
+            return [await self._models.call(drive, first.step)]
+        return await self._tools.call_all(drive, [act for act in acts if isinstance(act, p.CallTool)])
+
+
+def _ending(command: p.Command) -> list[e.StoredEvent]:
+    match command:
+        case p.StopOverBudget(budget=budget, limit=limit, spent=spent):
+            message = f"the run reached its {budget} budget: {limit:g} allowed, {spent:g} needed"
+            return [
+                e.BudgetExceeded(budget=budget, limit=limit, spent=spent),
+                e.RunFailed(code="budget_exceeded", message=message),
+            ]
+        case p.Complete(text=text, finish_reason=reason):
+            return [e.FinalText(text=text), e.RunCompleted(finish_reason=reason)]
+        case p.Fail(code=code, message=message):
+            return [e.RunFailed(code=code, message=message)]
+        case p.Cancel(reason=reason):
+            return [e.RunCancelled(reason=reason)]
+        case _:
+            raise AssertionError(f"{type(command).__name__} ends no run")

@@ -1,0 +1,44 @@
+from collections.abc import AsyncIterator
+
+from agentrt.events import Delta, Record
+from agentrt.journal import Journal
+
+from .drive import Drive
+
+
+class LiveRun:
+    """A run, followed from its first event. `replayed`: an idempotency key led here to a run that was there before.
+
+    Iterating gives batches, the last one ending with the run's end. It ends early, without one, when the server goes down,
+    and raises Unavailable where the run cannot be carried on now.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        run_id: str,
+        session_id: str,
+        *,
+        agent: str,
+        agent_version: str,
+        model: str,
+        ignored: tuple[str, ...] = (),
+        created_at: int,
+        drive: Drive | None = None,
+    ) -> None:
+        self._journal, self._drive = journal, drive
+        self.id, self.session_id = run_id, session_id
+        self.agent, self.agent_version, self.model = agent, agent_version, model
+        self.ignored, self.created_at = ignored, created_at
+
+    @property
+    def replayed(self) -> bool:
+        return self._drive is None
+
+    @property
+    def outside_s(self) -> float:
+        """Seconds that models and tools have taken so far, a call under way not counted."""
+        return self._drive.outside_s if self._drive else 0.0
+
+    def __aiter__(self) -> AsyncIterator[list[Record | Delta]]:
+        return self._journal.tail(self.id)

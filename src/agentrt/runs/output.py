@@ -1,0 +1,68 @@
+"""Tool output on its way into the log: pieces are coalesced, so that a chatty tool does not become a row a line."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+
+from agentrt.events import StoredEvent, ToolStderr, ToolStdout
+from agentrt.tools import Output
+
+FLUSH_BYTES, FLUSH_S = 65_536, 0.1
+
+
+class OutputSink:
+    """Takes the output of one tool call, and appends it after 100 ms or 64 KiB, whichever comes first.
+
+    `group` owns the task that flushes; `close` writes the rest and ends it.
+    """
+
+    def __init__(
+        self, call_id: str, append: Callable[[Sequence[StoredEvent]], Awaitable[object]], group: asyncio.TaskGroup
+    ) -> None:
+        self._call_id, self._append, self._group = call_id, append, group
+        self._pending: list[ToolStdout | ToolStderr] = []
+        self._size = 0
+        self._lock = asyncio.Lock()
+        self._closing = asyncio.Event()
+        self._flusher: asyncio.Task[None] | None = None
+
+    async def emit(self, output: Output) -> None:
+        """Take a piece. Waits only while a full buffer is being written. Pieces after the end of the call are dropped."""
+        if self._closing.is_set():
+            return
+        self._take(output)
+        if self._size >= FLUSH_BYTES:
+            await self._flush()
+        elif self._flusher is None or self._flusher.done():
+            self._flusher = self._group.create_task(self._flush_later(), name=f"output {self._call_id}")
+
+    async def close(self) -> None:
+        self._closing.set()
+        await self._flush()
+
+    async def _flush_later(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_S):
+                await self._closing.wait()
+        await self._flush()
+
+    async def _flush(self) -> None:
+        """Append what is pending, in order."""
+        async with self._lock:
+            pending, self._pending, self._size = self._pending, [], 0
+            if pending:
+                await self._append(pending)
+
+    def _take(self, output: Output) -> None:
+        self._size += len(output.text)
+        last = self._pending[-1] if self._pending else None
+        if output.stream == "stderr":
+            before = self._pending.pop().text if isinstance(last, ToolStderr) else ""
+            self._pending.append(ToolStderr(call_id=self._call_id, text=before + output.text))
+            return
+        plain = output.progress is None
+        merge = isinstance(last, ToolStdout) and plain and last.progress is None
+        before = self._pending.pop().text if merge else ""
+        self._pending.append(
+            ToolStdout(call_id=self._call_id, text=before + output.text, progress=output.progress, total=output.total)
+        )

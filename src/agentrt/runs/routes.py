@@ -1,0 +1,138 @@
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+from litestar import Controller, Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath, FromQuery, JSONBody
+from msgspec import Meta
+
+from agentrt.events import Delta, End, Record
+from agentrt.http import EventStream, RawResponse
+from agentrt.kernel import Invalid, Principal
+from agentrt.messages import says
+
+from .live import LiveRun
+from .service import RunService
+from .state import Status
+from .views import RunFilter, RunPage, RunRequest, RunView, StartRun, StepPage
+from .wire import EventFrames
+
+MAX_WAIT_S = 600.0
+
+
+class RunsController(Controller):
+    """Runs: start, list, watch, cancel."""
+
+    path = "/runs"
+    tags = ("runs",)
+
+    @post(status_code=202, summary="Start a run")
+    async def start(
+        self,
+        data: JSONBody[RunRequest],
+        request: Request[Any, Any, Any],
+        runs: NamedDependency[RunService],
+        who: NamedDependency[Principal],
+        wait: FromQuery[Annotated[float, Meta(ge=0, le=MAX_WAIT_S)]] = 0,
+    ) -> Response[RunView]:
+        """202 once the run is durably recorded. `?wait=SECONDS` holds the answer until it ends, or the time is over;
+        `stream: true` answers with its events instead."""
+        key = request.headers.get("idempotency-key", "")
+        command = _command(data, key, await request.body() if key else b"")
+        live = await runs.start(who, command)
+        headers = {"x-run-id": live.id, "x-session-id": live.session_id, "location": f"/runs/{live.id}"}
+        if live.replayed:
+            headers["idempotency-replayed"] = "true"
+        if data.stream:
+            head = [(name.encode(), value.encode()) for name, value in headers.items()]
+            return RawResponse(EventStream(_frames(live.__aiter__(), "0"), head))  # type: ignore[return-value]
+        if wait:
+            await _until_end(live, wait)
+        return Response(await runs.get(who, live.id), status_code=202, headers=headers)
+
+    @get(summary="List runs")
+    async def list_runs(
+        self,
+        runs: NamedDependency[RunService],
+        who: NamedDependency[Principal],
+        limit: FromQuery[Annotated[int, Meta(ge=1, le=100)]] = 20,
+        order: FromQuery[Literal["asc", "desc"]] = "desc",
+        after: FromQuery[str | None] = None,
+        before: FromQuery[str | None] = None,
+        status: FromQuery[Status | None] = None,
+        agent: FromQuery[str | None] = None,
+        session_id: FromQuery[str | None] = None,
+    ) -> RunPage:
+        wanted = RunFilter(
+            limit=limit, order=order, after=after, before=before, status=status, agent=agent, session_id=session_id
+        )
+        return await runs.list(who, wanted)
+
+    @get("/{run_id:str}", summary="Show a run", raises=[NotFoundException])
+    async def show(self, run_id: FromPath[str], runs: NamedDependency[RunService], who: NamedDependency[Principal]) -> RunView:
+        return await runs.get(who, run_id)
+
+    @get("/{run_id:str}/steps", summary="List a run's model and tool calls", raises=[NotFoundException])
+    async def steps(self, run_id: FromPath[str], runs: NamedDependency[RunService], who: NamedDependency[Principal]) -> StepPage:
+        return StepPage(data=await runs.steps(who, run_id))
+
+    @post("/{run_id:str}/cancel", status_code=200, summary="Cancel a run", raises=[NotFoundException])
+    async def cancel(self, run_id: FromPath[str], runs: NamedDependency[RunService], who: NamedDependency[Principal]) -> RunView:
+        """Reaches the model's stream upstream and running tools. 409 where the run has ended otherwise."""
+        return await runs.cancel(who, run_id)
+
+    @get("/{run_id:str}/events", summary="Watch a run", media_type="text/event-stream", raises=[NotFoundException])
+    async def events(
+        self,
+        run_id: FromPath[str],
+        request: Request[Any, Any, Any],
+        runs: NamedDependency[RunService],
+        who: NamedDependency[Principal],
+        after: FromQuery[str | None] = None,
+    ) -> Response[None]:
+        """Server-sent events: replay, then live, to the end of the run. Resume with `Last-Event-ID` or `?after=`, both with
+        an id as it came. 204 where nothing will come any more."""
+        cursor = request.headers.get("last-event-id") or after or "0"
+        batches = await runs.watch(who, run_id, cursor)
+        if batches is None:
+            return Response(None, status_code=204)
+        return RawResponse(EventStream(_frames(batches, cursor), [(b"x-run-id", run_id.encode())]))
+
+
+def _command(data: RunRequest, key: str, body: bytes) -> StartRun:
+    if (data.input is None) == (data.messages is None):
+        raise Invalid("give either input, a string, or messages, a list", param="input")
+    given = data.messages or []
+    messages = tuple(says(m.role, m.content) for m in given) if data.input is None else (says("user", data.input),)
+    return StartRun(
+        messages=messages,
+        agent=data.agent,
+        model=data.model,
+        mode=data.mode,
+        session_id=data.session_id,
+        metadata=data.metadata,
+        idempotency_key=f"runs:{key}" if key else "",
+        body_hash=hashlib.sha256(body).hexdigest() if key else "",
+    )
+
+
+async def _frames(batches: AsyncIterator[list[Record | Delta]], cursor: str) -> AsyncIterator[bytes]:
+    """The stream's frames; one that the server ends before the run does says so."""
+    frames, ended = EventFrames(cursor), False
+    async for batch in batches:
+        ended = isinstance(batch[-1], Record) and isinstance(batch[-1].event, End)
+        yield frames.render(batch)
+    if not ended:
+        yield frames.reconnect()
+
+
+async def _until_end(live: LiveRun, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            async for _ in live:
+                pass
+    except TimeoutError:
+        return

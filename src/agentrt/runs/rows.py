@@ -1,0 +1,49 @@
+from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text, text
+
+from agentrt.db import metadata
+
+_live = text("status IN ('queued', 'running', 'paused_checkpoint')")
+_in_session = text("session_id IS NOT NULL")
+
+# The searchable shadow of the log: one row a run, rebuilt by replaying it.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("user", String(255), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("mode", String(20), nullable=False),
+    Column("agent", String(64), nullable=False),
+    Column("agent_version", String(64), nullable=False),
+    Column("provider", String(64), nullable=False),
+    Column("model", String(255), nullable=False),
+    Column("session_id", String(200)),
+    Column("parent_run_id", String(40)),
+    Column("input", Text, nullable=False),
+    Column("output", Text),
+    Column("finish_reason", String(20)),
+    Column("error_code", String(64)),
+    Column("error_message", Text),
+    Column("metadata", Text, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("estimated", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("ended_at", BigInteger),
+    Index("ix_runs_live", "status", sqlite_where=_live, postgresql_where=_live),
+    Index("ix_runs_session_id", "session_id", "id", sqlite_where=_in_session, postgresql_where=_in_session),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("key", String(300), primary_key=True),
+    Column("run_id", String(40), nullable=False),
+    Column("body_hash", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False, index=True),
+)

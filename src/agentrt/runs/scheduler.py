@@ -1,0 +1,224 @@
+"""Which runs go on now: places, turns within a session, recovery at start, the way down."""
+
+import asyncio
+from collections import deque
+from typing import Self
+
+import msgspec
+import structlog
+
+from agentrt import events as e
+from agentrt.journal import Journal
+from agentrt.kernel import AgentrtError, Exhausted, Principal, Unavailable
+
+from .accepting import Acceptance, Wanted
+from .catalogue import Catalogue
+from .drive import Drive
+from .engine import Engine
+from .state import fold
+from .store import RunTable, session_of
+
+log = structlog.get_logger()
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A queued run: `session` is (tenant, session id)."""
+
+    run_id: str
+    session: tuple[str, str]
+
+
+class Scheduler:
+    """Owns the task of every run under way. Runs wait where `max_active` go on already, or their session is busy."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        table: RunTable,
+        engine: Engine,
+        acceptance: Acceptance,
+        catalogue: Catalogue,
+        *,
+        max_active: int,
+        max_queued: int = 10_000,
+        grace_s: float = 5.0,
+    ) -> None:
+        self._journal, self._table, self._engine = journal, table, engine
+        self._acceptance, self._catalogue = acceptance, catalogue
+        self._max_active, self._max_queued, self._grace_s = max_active, max_queued, grace_s
+        self._group = asyncio.TaskGroup()
+        self._drives: dict[str, Drive] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._busy: dict[tuple[str, str], str] = {}
+        self._waiting: deque[Waiting] = deque()
+
+    async def __aenter__(self) -> Self:
+        """Take up every run that an earlier process left behind."""
+        await self._group.__aenter__()
+        for run_id in await self._table.unfinished():
+            await self._recover(run_id)
+        self._promote()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.drain()
+        await self._group.__aexit__(None, None, None)
+
+    @property
+    def active(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def queued(self) -> int:
+        return len(self._waiting)
+
+    def holds(self, run_id: str) -> bool:
+        """Whether the run goes on, or waits for its turn, in this process."""
+        return run_id in self._tasks or run_id in self._drives or any(w.run_id == run_id for w in self._waiting)
+
+    async def begin(self, who: Principal, run_id: str, wanted: Wanted) -> tuple[Drive, e.RunQueued | e.RunStarted]:
+        """Write how the run begins, and let it go on, or wait. Exhausted where too many wait already."""
+        if self._engine.stopping:
+            raise Unavailable("the server is shutting down", code="server_shutting_down", retry_after_s=2)
+        session = (who.tenant, session_of(run_id, wanted.target.id))
+        reason = self._obstacle(session)
+        drive = Drive(self._journal, who, wanted.spec, ())
+        if reason is not None:
+            if len(self._waiting) >= self._max_queued:
+                raise Exhausted("too many runs are waiting", code="queue_full", retry_after_s=5)
+            queued = await self._acceptance.queue(who, run_id, wanted, reason)
+            await self._engine.begin(drive, run_id, queued)
+            self._waiting.append(Waiting(run_id, session))
+            self._drives[run_id] = drive
+            self._promote()
+            return drive, queued
+        self._hold(run_id, session, drive)
+        try:
+            started, drive.history = await self._acceptance.start(who, run_id, wanted)
+            await self._engine.begin(drive, run_id, started)
+        except BaseException:
+            self._release(run_id, session)
+            raise
+        self._spawn(run_id, session, drive)
+        return drive, started
+
+    async def cancel(self, run_id: str, reason: str, wait_s: float) -> None:
+        """Stop a run, and wait a bounded time for its end."""
+        cancelled = e.CancelRequested(reason=reason)
+        task = self._tasks.get(run_id)
+        if task is not None:
+            drive = self._drives[run_id]
+            await drive.append([cancelled])
+            drive.interrupt()
+            await asyncio.wait([task], timeout=wait_s)
+            return
+        self._waiting = deque(w for w in self._waiting if w.run_id != run_id)
+        self._drives.pop(run_id, None)
+        await self._journal.append(run_id, [cancelled, e.RunCancelled(reason=reason)])
+
+    async def drain(self) -> None:
+        """Begin nothing new; let what is under way reach its outcome up to the grace period, then cut it off."""
+        self._engine.stopping = True
+        self._waiting.clear()
+        tasks = list(self._tasks.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self._grace_s)
+            for task in late:
+                task.cancel()
+
+    def _obstacle(self, session: tuple[str, str]) -> str | None:
+        if session in self._busy:
+            return "session_busy"
+        return "max_active_runs" if len(self._busy) >= self._max_active else None
+
+    def _hold(self, run_id: str, session: tuple[str, str], drive: Drive) -> None:
+        self._busy[session] = run_id
+        self._drives[run_id] = drive
+
+    def _release(self, run_id: str, session: tuple[str, str]) -> None:
+        self._busy.pop(session, None)
+        self._drives.pop(run_id, None)
+        self._tasks.pop(run_id, None)
+        self._promote()
+
+    def _spawn(self, run_id: str, session: tuple[str, str], drive: Drive, *, resume: bool = False) -> None:
+        task = self._group.create_task(self._carry_on(run_id, session, drive, resume), name=f"drive {run_id}")
+        self._tasks[run_id] = task
+
+    def _promote(self) -> None:
+        """Start every waiting run whose turn it is, oldest first."""
+        if not self._waiting or self._engine.stopping:
+            return
+        still: deque[Waiting] = deque()
+        taken: set[tuple[str, str]] = set()
+        for waiting in self._waiting:
+            if waiting.session in taken or self._obstacle(waiting.session):
+                still.append(waiting)
+                taken.add(waiting.session)
+                continue
+            self._busy[waiting.session] = waiting.run_id
+            task = self._group.create_task(self._take_turn(waiting), name=f"drive {waiting.run_id}")
+            self._tasks[waiting.run_id] = task
+        self._waiting = still
+
+    async def _take_turn(self, waiting: Waiting) -> None:
+        """Begin a run that waited, and carry it on."""
+        run_id, drive = waiting.run_id, self._drives[waiting.run_id]
+        queued = drive.known.accepted
+        assert isinstance(queued, e.RunQueued), "only queued runs wait"
+        try:
+            started, drive.history = await self._acceptance.from_queue(drive.who, run_id, queued, drive.spec)
+            await self._engine.begin(drive, run_id, started)
+        except AgentrtError as exc:
+            await (self._cancelled(run_id) if drive.interrupted else self._fail(run_id, exc.code, exc.message))
+            self._release(run_id, waiting.session)
+            return
+        except BaseException:
+            self._release(run_id, waiting.session)
+            raise
+        await self._carry_on(run_id, waiting.session, drive, resume=False)
+
+    async def _carry_on(self, run_id: str, session: tuple[str, str], drive: Drive, resume: bool) -> None:
+        try:
+            await (self._engine.resume(drive) if resume else self._engine.carry_on(drive))
+        except Unavailable as exc:  # the log has what happened so far; the next start goes on from there
+            log.error("run.left", run_id=run_id, reason=exc.message)
+            self._journal.fail(run_id, exc)
+        except Exception:
+            log.exception("run.crashed", run_id=run_id)
+            await self._fail(run_id, "internal_error", "the server made a mistake while it carried out this run")
+        finally:
+            self._release(run_id, session)
+
+    async def _cancelled(self, run_id: str) -> None:
+        await self._journal.append(run_id, [e.RunCancelled()])
+
+    async def _fail(self, run_id: str, code: str, message: str) -> None:
+        try:
+            await self._journal.append(run_id, [e.RunFailed(code=code, message=message)])
+        except Unavailable as exc:
+            log.error("run.left", run_id=run_id, reason=exc.message)
+            self._journal.fail(run_id, exc)
+
+    async def _recover(self, run_id: str) -> None:
+        state = fold(await self._journal.read(run_id))
+        accepted = state.accepted
+        session = (accepted.tenant, session_of(run_id, accepted.session_id))
+        who = Principal(accepted.tenant, accepted.user)
+        try:
+            spec = await self._catalogue.pinned(accepted.agent, accepted.agent_version)
+            started = accepted if isinstance(accepted, e.RunStarted) else None
+            history = await self._acceptance.history(started) if started else ()
+        except AgentrtError as exc:
+            log.error("run.not_recovered", run_id=run_id, reason=exc.message)
+            await self._fail(run_id, "not_recovered", exc.message)
+            return
+        drive = Drive(self._journal, who, spec, history)
+        drive.state = state
+        if state.status == "queued":
+            self._drives[run_id] = drive
+            self._waiting.append(Waiting(run_id, session))
+        elif state.status == "running":
+            log.info("run.recovered", run_id=run_id)
+            self._hold(run_id, session, drive)
+            self._spawn(run_id, session, drive, resume=True)

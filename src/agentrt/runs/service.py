@@ -1,0 +1,160 @@
+"""The face of runs: start, watch, cancel, and what they were."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from weakref import WeakValueDictionary
+
+import structlog
+
+from agentrt import events as e
+from agentrt.files import Blobs
+from agentrt.journal import Journal, Place
+from agentrt.kernel import Clock, Conflict, Invalid, Principal, is_id, new_id
+from agentrt.sessions import SessionService
+
+from .accepting import Acceptance
+from .live import LiveRun
+from .scheduler import Scheduler
+from .steps import steps_of
+from .store import RunTable, session_of
+from .views import RunFilter, RunPage, RunView, StartRun, Step
+
+log = structlog.get_logger()
+
+CLAIM_US = 24 * 3600 * 1_000_000
+CANCEL_WAIT_S = 5.0
+ENDED = ("completed", "failed", "cancelled")
+
+
+class RunService:
+    """Every method takes the Principal first; another tenant's runs are NotFound."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        table: RunTable,
+        scheduler: Scheduler,
+        acceptance: Acceptance,
+        sessions: SessionService,
+        blobs: Blobs,
+        clock: Clock,
+    ) -> None:
+        self._journal, self._table, self._scheduler = journal, table, scheduler
+        self._acceptance, self._sessions, self._blobs, self._clock = acceptance, sessions, blobs, clock
+        self._locks: WeakValueDictionary[tuple[str, ...], asyncio.Lock] = WeakValueDictionary()
+
+    async def sweep(self) -> None:
+        """Forget idempotency keys that are older than a day."""
+        await self._table.forget_claims(self._clock.now_us() - CLAIM_US)
+
+    async def start(self, who: Principal, command: StartRun) -> LiveRun:
+        """Accept a run; it is durably recorded when this returns, and goes on whoever listens.
+
+        Invalid, NotFound, Conflict (an idempotency key used with another body), Exhausted (the queue is full), Unavailable.
+        """
+        if not command.idempotency_key:
+            return await self._start_in_session(who, command)
+        async with self._lock(who.tenant, "key", command.idempotency_key):
+            known = await self._claimed(who, command)
+            return known or await self._start_in_session(who, command)
+
+    async def _start_in_session(self, who: Principal, command: StartRun) -> LiveRun:
+        if not command.session_id:
+            return await self._start(who, command)
+        async with self._lock(who.tenant, command.session_source, command.session_id):
+            return await self._start(who, command)
+
+    async def _start(self, who: Principal, command: StartRun) -> LiveRun:
+        wanted = await self._acceptance.look_up(who, command)
+        run_id = new_id("run")
+        drive, first = await self._scheduler.begin(who, run_id, wanted)
+        return LiveRun(
+            self._journal,
+            run_id,
+            session_of(run_id, wanted.target.id),
+            agent=wanted.spec.name,
+            agent_version=wanted.version,
+            model=first.model,
+            ignored=first.ignored,
+            created_at=drive.known.at,
+            drive=drive,
+        )
+
+    async def get(self, who: Principal, run_id: str) -> RunView:
+        return await self._table.get(who.tenant, run_id)
+
+    async def steps(self, who: Principal, run_id: str) -> list[Step]:
+        await self._table.get(who.tenant, run_id)
+        return steps_of(await self._journal.read(run_id))
+
+    async def watch(self, who: Principal, run_id: str, cursor: str = "0") -> AsyncIterator[list[e.Record | e.Delta]] | None:
+        """Everything past `cursor`, then what happens, to the end of the run; None where nothing will come any more.
+
+        Invalid for a bad cursor.
+        """
+        place = Place(cursor)
+        view = await self._table.get(who.tenant, run_id)
+        if view.status in ENDED and not await self._journal.read(run_id, place.seq):
+            return None
+        return self._journal.tail(run_id, cursor)
+
+    async def cancel(self, who: Principal, run_id: str, reason: str = "request") -> RunView:
+        """Stop a run: its model stream and running tools are told at once. Conflict where it ended otherwise before."""
+        view = await self._table.get(who.tenant, run_id)
+        if view.status == "cancelled":
+            return view
+        if view.status in ENDED:
+            raise Conflict(f"the run has {view.status} already", code="run_ended")
+        await self._scheduler.cancel(run_id, reason, CANCEL_WAIT_S)
+        return await self._table.get(who.tenant, run_id)
+
+    async def erase_session(self, who: Principal, session_id: str, force: bool) -> None:
+        """Delete a session with the events and files of its runs. Conflict while one is live, unless `force` cancels it."""
+        await self._sessions.find(who, session_id)
+        run_ids = await self._table.of_session(who.tenant, session_id)
+        live = [run_id for run_id in run_ids if self._scheduler.holds(run_id)]
+        if live and not force:
+            raise Conflict(f"the session has a live run ({live[0]}); cancel it, or delete with force=true", code="session_busy")
+        for run_id in live:
+            await self._scheduler.cancel(run_id, "session_deleted", CANCEL_WAIT_S)
+        if still := [run_id for run_id in live if self._scheduler.holds(run_id)]:
+            raise Conflict(f"the run {still[0]} has not ended yet; try again", code="session_busy")
+        await self._journal.purge(run_ids)
+        await self._blobs.purge(run_ids)
+        await self._table.forget(run_ids)
+        await self._sessions.forget(who, session_id, run_ids)
+
+    async def _claimed(self, who: Principal, command: StartRun) -> LiveRun | None:
+        """The run that this idempotency key stands for already."""
+        since = self._clock.now_us() - CLAIM_US
+        claim = await self._table.claim(who.tenant, command.idempotency_key, since)
+        if claim is None:
+            return None
+        if claim.body_hash != command.body_hash:
+            raise Conflict("this Idempotency-Key was used with another body", code="idempotency_mismatch")
+        view = await self._table.get(who.tenant, claim.run_id)
+        return LiveRun(
+            self._journal,
+            view.id,
+            view.session_id,
+            agent=view.agent,
+            agent_version=view.agent_version,
+            model=view.model,
+            created_at=claim.at,
+        )
+
+    def _lock(self, *name: str) -> asyncio.Lock:
+        lock = self._locks.get(name)
+        if lock is None:
+            lock = self._locks[name] = asyncio.Lock()
+        return lock
+
+    async def list(self, who: Principal, wanted: RunFilter) -> RunPage:
+        for param in ("after", "before"):
+            value = getattr(wanted, param)
+            if value and not is_id("run", value):
+                raise Invalid(f"{value[:60]!r} is not a run id", param=param)
+        found = await self._table.list(who.tenant, wanted, wanted.limit + 1)
+        data = found[: wanted.limit]
+        ends = (data[0].id, data[-1].id) if data else (None, None)
+        return RunPage(data=data, has_more=len(found) > wanted.limit, first_id=ends[0], last_id=ends[1])

@@ -1,0 +1,158 @@
+"""What a run is, as a fold over what happened to it. Pure: no clock, no I/O."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from agentrt import events as e
+from agentrt.messages import Message, ToolCall, Usage
+
+Status = Literal["queued", "running", "paused_checkpoint", "completed", "failed", "cancelled"]
+CallStage = Literal["new", "started", "finished"]
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A tool call of the newest model message: how far it is, which process began it, how often."""
+
+    call: ToolCall
+    stage: CallStage = "new"
+    boot: str = ""
+    attempts: int = 0
+    failed: bool = False
+
+
+class OpenModelCall(msgspec.Struct, frozen=True):
+    step: int
+    boot: str
+
+
+class RunState(msgspec.Struct, frozen=True):
+    """`at` is when the run began, in microseconds; `calls` are those of the newest model message, in its order."""
+
+    run_id: str
+    seq: int
+    at: int
+    accepted: e.RunQueued | e.RunStarted
+    transcript: e.Transcript
+    status: Status = "running"
+    step: int = 0
+    open_model_call: OpenModelCall | None = None
+    offered: frozenset[str] = frozenset()
+    calls: dict[str, Call] = {}
+    tool_calls: int = 0
+    usage: Usage = Usage()
+    stop: str = ""
+    failure: e.ModelFailed | None = None
+    cancel: str = ""
+    final_text: str | None = None
+
+    @property
+    def started(self) -> e.RunStarted:
+        assert isinstance(self.accepted, e.RunStarted), "the run has not begun"
+        return self.accepted
+
+    @property
+    def caller_tools(self) -> frozenset[str]:
+        return frozenset(tool.name for tool in self.accepted.ask.tools)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the newest message is the model's, with no call of it left open."""
+        produced = self.transcript.produced
+        return bool(produced) and produced[-1].role == "assistant" and not self.calls
+
+    @property
+    def newest(self) -> Message:
+        return self.transcript.produced[-1]
+
+
+def fold(records: Sequence[e.Record]) -> RunState:
+    """The state after the whole log so far."""
+    first = records[0]
+    event = first.event
+    assert isinstance(event, e.RunQueued | e.RunStarted), "a log begins with run_queued or run_started"
+    status: Status = "queued" if isinstance(event, e.RunQueued) else "running"
+    transcript = e.Transcript().apply(event)
+    return advance(RunState(first.run_id, first.seq, first.at, event, transcript, status), records[1:])
+
+
+def advance(state: RunState, records: Iterable[e.Record]) -> RunState:
+    """The state after a few more records."""
+    for record in records:
+        state = replace(_apply(state, record), seq=record.seq)
+    return state
+
+
+def _apply(state: RunState, record: e.Record) -> RunState:
+    event = record.event
+    match event:
+        case e.RunQueued():
+            raise AssertionError("a run is accepted once")
+        case e.RunStarted():
+            return replace(state, accepted=event, status="running", at=record.at, transcript=state.transcript.apply(event))
+        case e.ModelStarted(step=step, boot=boot, tools=tools):
+            return replace(
+                state,
+                step=step,
+                open_model_call=OpenModelCall(step, boot),
+                offered=frozenset(tools),
+                calls={},
+                failure=None,
+            )
+        case e.ModelCompleted() | e.ModelFailed() | e.TextDiscarded() | e.ModelRetrying():
+            return _apply_model(state, event)
+        case e.ToolStarted() | e.ToolCompleted() | e.ToolFailed():
+            return _apply_tool(state, event)
+        case e.MessageAdded():
+            return replace(state, transcript=state.transcript.apply(event), calls={})
+        case e.CancelRequested(reason=reason):
+            return replace(state, cancel=state.cancel or reason)
+        case e.CheckpointRequired():
+            return replace(state, status="paused_checkpoint")
+        case e.CheckpointResolved():
+            return replace(state, status="running")
+        case e.FinalText(text=text):
+            return replace(state, final_text=text)
+        case e.RunCompleted():
+            return replace(state, status="completed")
+        case e.RunFailed():
+            return replace(state, status="failed")
+        case e.RunCancelled():
+            return replace(state, status="cancelled")
+        case e.ToolStdout() | e.ToolStderr() | e.ArtifactCreated() | e.BudgetExceeded():
+            return state
+        case _:
+            assert_never(event)
+
+
+def _apply_model(state: RunState, event: e.ModelCompleted | e.ModelFailed | e.TextDiscarded | e.ModelRetrying) -> RunState:
+    match event:
+        case e.ModelCompleted(message=message, usage=usage, stop=stop):
+            return replace(
+                state,
+                open_model_call=None,
+                transcript=state.transcript.apply(event),
+                calls={call.id: Call(call) for call in message.calls},
+                usage=state.usage + usage,
+                stop=stop,
+            )
+        case e.ModelFailed(usage=usage):
+            return replace(state, open_model_call=None, usage=state.usage + usage, failure=event)
+        case e.TextDiscarded():
+            return replace(state, failure=None)
+        case e.ModelRetrying():
+            return state
+
+
+def _apply_tool(state: RunState, event: e.ToolStarted | e.ToolCompleted | e.ToolFailed) -> RunState:
+    match event:
+        case e.ToolStarted(call=call, boot=boot):
+            known = state.calls[call.id]
+            begun = replace(known, stage="started", boot=boot, attempts=known.attempts + 1)
+            again = known.attempts > 0
+            return replace(state, calls={**state.calls, call.id: begun}, tool_calls=state.tool_calls + (0 if again else 1))
+        case e.ToolCompleted(call_id=call_id) | e.ToolFailed(call_id=call_id):
+            ended = replace(state.calls[call_id], stage="finished", failed=isinstance(event, e.ToolFailed))
+            return replace(state, calls={**state.calls, call_id: ended}, transcript=state.transcript.apply(event))

@@ -1,0 +1,130 @@
+"""One process, one server: uvicorn around the opened application, and an orderly way down."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+import uvicorn
+
+from agentrt.app import Application, open_application
+from agentrt.kernel import AgentrtError, configure_logs
+from agentrt.settings import Settings
+
+log = structlog.get_logger()
+
+Announce = Callable[[Application, str], None]
+
+
+def serve(settings: Settings, announce: Announce | None = None) -> int:
+    """Serve until a signal says otherwise; the exit code. `announce` is called with the address once it listens.
+
+    What keeps the server from starting is raised as an AgentrtError, a sentence that says what to do.
+    """
+    configure_logs(settings.log.level, settings.log.format)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(settings, announce))
+
+
+async def _serve(settings: Settings, announce: Announce | None) -> int:
+    sock = _bind(settings)
+    with sock:
+        async with open_application(settings) as app:
+            server = _Server(_config(app), app)
+            for notice in settings.notices:
+                log.warning("server.notice", notice=notice)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(server.serve(sockets=[sock]), name="http")
+                group.create_task(_announce(server, app, sock, announce), name="announce")
+    log.info("server.stopped")
+    return 0
+
+
+def _config(app: Application) -> uvicorn.Config:
+    return uvicorn.Config(
+        app.asgi,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        # streams end by themselves when draining; this is for readers that do not read
+        timeout_graceful_shutdown=2,
+        h11_max_incomplete_event_size=65536,
+    )
+
+
+class _Server(uvicorn.Server):
+    """Drains before it stops listening to what is under way; a second signal stops at once."""
+
+    def __init__(self, config: uvicorn.Config, app: Application) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        if self._app.draining:
+            self.force_exit = True
+        self._app.draining = True
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        log.info("server.draining")
+        await self._app.drain()
+        await super().shutdown(sockets)
+        # uvicorn raises the signal again for its own caller, which would make a clean stop look like a crash
+        self._captured_signals.clear()
+
+
+async def _announce(server: _Server, app: Application, sock: socket.socket, announce: Announce | None) -> None:
+    while not server.started and not server.should_exit:
+        await asyncio.sleep(0.005)  # noqa: ASYNC110  # uvicorn has a flag, not an event
+    host, port = sock.getsockname()[:2]
+    url = f"http://{_shown(host)}:{port}"
+    log.info("server.listening", url=url)
+    if announce is not None and server.started:
+        announce(app, url)
+
+
+def _shown(host: str) -> str:
+    """The host as a client on this machine would write it."""
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _bind(settings: Settings) -> socket.socket:
+    host, port = settings.host or "0.0.0.0", settings.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as exc:
+        sock.close()
+        raise _CannotListen(f"cannot listen on {settings.addr}: {_reason(exc, port)}") from exc
+    sock.set_inheritable(False)
+    return sock
+
+
+class _CannotListen(AgentrtError):
+    """The address is taken, not this machine's, or not allowed."""
+
+    kind = "unavailable"
+    default_code = "cannot_listen"
+
+
+def _reason(exc: OSError, port: int) -> str:
+    if exc.errno == 98:
+        return f"the port is in use; stop what uses it, or choose another: agentrt serve --addr 127.0.0.1:{port + 1}"
+    if exc.errno == 13:
+        return "ports below 1024 need more rights; choose a higher one"
+    return (exc.strerror or str(exc)).lower()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not on every system
+        return None
+    return uvloop.new_event_loop

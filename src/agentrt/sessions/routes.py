@@ -1,0 +1,62 @@
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal
+
+from litestar import Controller, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+from msgspec import Meta
+
+from agentrt.kernel import Principal
+
+from .service import SessionService
+from .views import CreateSession, MessagePage, SessionPage, SessionView
+
+Erase = Callable[[Principal, str, bool], Awaitable[None]]
+
+
+class SessionsController(Controller):
+    """Conversations: what was said in them, and their end."""
+
+    path = "/sessions"
+    tags = ("sessions",)
+
+    @post(status_code=201)
+    async def create(
+        self, data: JSONBody[CreateSession], sessions: NamedDependency[SessionService], who: NamedDependency[Principal]
+    ) -> SessionView:
+        return await sessions.create(who, data)
+
+    @get()
+    async def list_sessions(
+        self,
+        sessions: NamedDependency[SessionService],
+        who: NamedDependency[Principal],
+        limit: FromQuery[Annotated[int, Meta(ge=1, le=100)]] = 20,
+        order: FromQuery[Literal["asc", "desc"]] = "desc",
+        after: FromQuery[str | None] = None,
+        before: FromQuery[str | None] = None,
+    ) -> SessionPage:
+        return await sessions.list(who, limit, order, after, before)
+
+    @get("/{session_id:str}")
+    async def show(
+        self, session_id: FromPath[str], sessions: NamedDependency[SessionService], who: NamedDependency[Principal]
+    ) -> SessionView:
+        return await sessions.get(who, session_id)
+
+    @get("/{session_id:str}/messages")
+    async def messages(
+        self, session_id: FromPath[str], sessions: NamedDependency[SessionService], who: NamedDependency[Principal]
+    ) -> MessagePage:
+        return MessagePage(data=await sessions.messages(who, session_id))
+
+    @delete("/{session_id:str}", status_code=204)
+    async def erase(
+        self,
+        session_id: FromPath[str],
+        erase_session: NamedDependency[Erase],
+        who: NamedDependency[Principal],
+        force: FromQuery[bool] = False,
+    ) -> None:
+        """Purge the session: its runs' events and files are gone for good. Refused while a run is live, unless `force`."""
+        await erase_session(who, session_id, force)

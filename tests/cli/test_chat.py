@@ -1,0 +1,116 @@
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def chunk(scripted):
+    """A chunk of a chat completion as the server writes it: text, or a run's event beside it."""
+
+    def write(text: str | None = None, event: dict | None = None, finish: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": {"content": text} if text else {}, "finish_reason": finish}
+        body = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "agent", "choices": [choice]}
+        if event:
+            body |= {"choices": [], "agentrt": {"seq": 1, "run_id": scripted.run, **event}}
+        return f"data: {json.dumps(body)}\n\n".encode()
+
+    return write
+
+
+DONE = b"data: [DONE]\n\n"
+CALL = {"type": "tool_started", "call": {"id": "c", "name": "echo__echo", "arguments": "{}"}}
+FINAL = {"type": "final_text", "text": "Hello"}
+COMPLETED = {"type": "run_completed", "finish_reason": "stop"}
+
+
+def test_every_line_is_a_turn_of_one_session_and_tools_are_shown(agentrt, scripted, chunk):
+    scripted.answers["POST /sessions"] = (201, {"id": scripted.session})
+    scripted.streams = [
+        [
+            chunk(event=CALL),
+            chunk("Hel"),
+            chunk("lo"),
+            chunk(event=FINAL),
+            chunk(finish="stop"),
+            DONE,
+        ],
+        [chunk("and again"), chunk(event=COMPLETED), chunk(finish="stop"), DONE],
+    ]
+    done = agentrt("chat", "--agent", "helper", "--model", "openai/m", stdin="hi\n\nyou \\\nthere\n", AGENTRT_URL=scripted.url)
+    assert (done.returncode, done.stdout) == (0, "Hello\nand again\n")
+    assert done.stderr == "→ echo__echo {}\n"
+    sent = [body for method, path, body, _ in scripted.asked if path == "/v1/chat/completions"]
+    assert [body["messages"] for body in sent] == [[{"role": "user", "content": text}] for text in ("hi", "you \nthere")]
+    assert {body["model"] for body in sent} == {"helper:openai/m"}
+    assert sum(path == "/sessions" for _, path, _, _ in scripted.asked) == 1
+
+
+def test_an_error_is_one_sentence_and_the_conversation_goes_on(agentrt, scripted, chunk):
+    scripted.streams = [
+        [b'data: {"error":{"message":"the model is overloaded","type":"server_error","code":"overloaded","param":null}}\n\n'],
+        [chunk("fine now"), chunk(finish="stop"), DONE],
+    ]
+    args = ("chat", "--session", scripted.session)
+    done = agentrt(*args, stdin='one\n"""\ntwo\nlines\n"""\n/exit\nthree\n', AGENTRT_URL=scripted.url)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "fine now\n", "Error: the model is overloaded\n")
+    sent = [body["messages"][0]["content"] for _, path, body, _ in scripted.asked if path == "/v1/chat/completions"]
+    assert sent == ["one", "two\nlines"]
+
+
+def test_what_begins_with_a_slash_is_for_the_terminal(agentrt, scripted, chunk):
+    scripted.streams = [[chunk("hi"), chunk(finish="stop"), DONE]]
+    scripted.answers["POST /sessions"] = (201, {"id": scripted.session})
+    typed = "/help\n/agent other\n/model offline/x\n/new\nhello\n/model\n"
+    done = agentrt("chat", stdin=typed, AGENTRT_URL=scripted.url)
+    assert done.returncode == 0
+    assert "/exit" in done.stderr
+    assert done.stderr.splitlines()[-4:] == [
+        "talking to other",
+        "talking to other:offline/x",
+        "a new session",
+        "talking to other",
+    ]
+
+
+def test_on_a_terminal_text_streams_and_ctrl_c_stops_the_answer_not_the_conversation(tmp_path, environment, scripted, chunk):
+    scripted.answers["POST /sessions"] = (201, {"id": scripted.session})
+    scripted.streams = [[chunk("Once upon"), scripted.hang], [chunk("again"), chunk(finish="stop"), DONE]]
+    screen, terminal = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "agentrt", "chat"],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        cwd=tmp_path,
+        env={**environment, "AGENTRT_URL": scripted.url, "TERM": "xterm"},
+        start_new_session=True,
+    )
+    os.close(terminal)
+    try:
+        read_until(screen, "> ")
+        os.write(screen, b"tell me a story\n")
+        assert "Talking to" not in read_until(screen, "Once upon")
+        os.kill(child.pid, signal.SIGINT)
+        read_until(screen, "stopped")
+        read_until(screen, "> ")
+        os.write(screen, b"and now?\n")
+        read_until(screen, "again")
+        read_until(screen, "> ")
+        os.write(screen, b"\x04")
+        assert child.wait(20) == 0
+    finally:
+        child.kill()
+        os.close(screen)
+
+
+def read_until(screen: int, words: str) -> str:
+    """What the terminal shows until `words` stand on it; the test's own time limit ends a wait for what never comes."""
+    seen = ""
+    while words not in seen:
+        seen += os.read(screen, 4096).decode(errors="replace")
+    return seen

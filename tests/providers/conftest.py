@@ -1,0 +1,35 @@
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from agentrt.agents import Retry
+from agentrt.providers import ModelClient, ProviderEntry, Providers
+from upstreams.openai_upstream import OpenAIUpstream
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def upstream(openai_upstream: Callable[[], OpenAIUpstream]) -> OpenAIUpstream:
+    return openai_upstream()
+
+
+Speak = Callable[..., AbstractAsyncContextManager[ModelClient]]
+
+
+@pytest.fixture
+def acme(upstream: OpenAIUpstream) -> Speak:
+    """A client of the upstream under the name `acme`: `async with acme(attempts=1, **entry) as client`."""
+
+    @asynccontextmanager
+    async def speak(attempts: int = 1, **entry: Any) -> AsyncIterator[ModelClient]:
+        made = ProviderEntry(**({"base_url": upstream.base_url, "api_key": "sk-verysecret"} | entry))
+        async with Providers({"acme": made}) as providers:
+            yield providers.client("acme", Retry(attempts=attempts, backoff=0))
+
+    return speak
