@@ -40,6 +40,7 @@ ROWS = (
     Row("200 streams: share of the core", "paced_core", "%", 100, 45, digits=0),
     Row("200 streams: gap p99", "paced_gap_ms", "ms", 40, 30, digits=1),
     Row("exec to healthy", "start_s", "s", 1.5, 0.8),
+    Row("exec to healthy, the very first time", "very_first_start_s", "s", 1.5, 0.8),
     Row("first chat after that", "first_chat_ms", "ms", 50, 20, digits=1),
     Row("idle memory, MCP off", "memory_mib", "MiB", 95, 80, digits=1),
     Row("idle memory, echo server connected", "memory_echo_mib", "MiB", 130, 110, digits=1),

@@ -109,11 +109,14 @@ def paced(subjects: Subjects) -> Figures:
 
 
 def start(subjects: Subjects) -> Figures:
+    """The very first start, which makes the database, and the later ones."""
     figures: Figures = {}
-    for name, make in (("passthrough", subjects.passthrough), ("agentrt", subjects.agentrt)):
+    for name, server in (("passthrough", subjects.passthrough()), ("agentrt", subjects.agentrt())):
+        with server:
+            figures[f"very_first_start_s.{name}"] = server.healthy_s
         healthy, first = [], []
         for _ in range(ROUNDS):
-            with make() as server:
+            with server:
                 healthy.append(server.healthy_s)
                 began = time.monotonic()
                 ask(server, chat_with("fake"))
@@ -132,24 +135,27 @@ def ask(server: Server, body: dict[str, Any]) -> None:
 
 
 def memory(subjects: Subjects) -> Figures:
+    """Each on its second start, when there is no database to make any more."""
     figures: Figures = {}
-    with subjects.passthrough() as passthrough:
-        time.sleep(2)
-        figures["memory_mib.passthrough"] = figures["memory_echo_mib.passthrough"] = passthrough.rss_mib()
-    with subjects.agentrt() as agentrt:
-        time.sleep(2)
-        figures["memory_mib.agentrt"] = agentrt.rss_mib()
-    with subjects.agentrt(echo=True) as agentrt:
-        wait_connected(agentrt)
-        time.sleep(2)
-        figures["memory_echo_mib.agentrt"] = agentrt.rss_mib()
+    for name, server, echo in (
+        ("memory_mib.passthrough", subjects.passthrough(), False),
+        ("memory_mib.agentrt", subjects.agentrt(), False),
+        ("memory_echo_mib.agentrt", subjects.agentrt(echo=True), True),
+    ):
+        with server:
+            pass
+        with server:
+            if echo:
+                wait_connected(server)
+            time.sleep(2)
+            figures[name] = server.rss_mib()
     return figures
 
 
 def wait_connected(server: Server) -> None:
     for _ in range(300):
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/health", timeout=5) as answer:
-            if json.load(answer)["mcp_server_connected"]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/mcp-servers", timeout=5) as answer:
+            if {entry["state"] for entry in json.load(answer)["data"]} == {"connected"}:
                 return
         time.sleep(0.1)
     raise RuntimeError("the echo server did not connect")

@@ -5,24 +5,15 @@ The server passes its own connection in `config.attributes["connection"]`; on th
 """
 
 import asyncio
-from importlib import import_module
-from pathlib import Path
 
 from alembic import context
 from sqlalchemy import Connection, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
-import agentrt
-from agentrt.db import metadata
+from agentrt.db import import_tables, metadata
 
 # Any number, as long as every process that migrates this database asks for the same one.
 LOCK = 724311
-
-
-def import_rows() -> None:
-    """Tables register themselves in `metadata` when their module is imported: import them all."""
-    for file in sorted(Path(agentrt.__path__[0]).glob("*/rows.py")):
-        import_module(f"agentrt.{file.parent.name}.rows")
 
 
 def migrate(connection: Connection) -> None:
@@ -50,7 +41,7 @@ async def migrate_by_url(url: str) -> None:
         await engine.dispose()
 
 
-import_rows()
+import_tables()
 given = context.config.attributes.get("connection")
 if given is not None:
     migrate(given)

@@ -22,6 +22,7 @@ REFUSED_NAMES = {"runtime", "manager", "core", "base", "common", "utils", "util"
 SERVE_THE_SYSTEM = {
     "Blobs.purge",
     "FileTable.forget",
+    "RunService.sweep",
     "RunTable.forget",
     "RunTable.forget_claims",
     "RunTable.unfinished",
@@ -93,7 +94,8 @@ def test_files_stay_short() -> None:
 
 
 def test_functions_stay_short() -> None:
-    lengths = dict(entry for file in OURS for entry in functions(file))
+    written = [file for file in OURS if file.parent != ROOT / "migrations" / "versions"]
+    lengths = dict(entry for file in written for entry in functions(file))
     assert {name: length for name, length in lengths.items() if length > 60} == {}
     ours = dict(entry for file in SOURCE.rglob("*.py") for entry in functions(file))
     long = sorted((length, name) for name, length in ours.items() if length >= 30)
@@ -135,10 +137,10 @@ def test_what_serves_people_asks_who_they_are_first() -> None:
 
 
 def test_tests_wait_for_conditions_and_patch_nothing() -> None:
-    """`sleep(0)` gives way to others; `sleep(3600)` is a body that must be cancelled; anything between is a guess. Stand-ins for
-    servers, beside the tests, may take their time."""
+    """`sleep(0)` gives way to others; a minute and more is a body that must be cut short; anything between is a guess. Stand-ins
+    for servers, beside the tests, may take their time."""
     patched = re.compile(r"monkeypatch\.setattr|unittest\.mock")
-    naps = re.compile(r"\bsleep\((?!0\)|3600\))")
+    naps = re.compile(r"\bsleep\((?!0\)|[1-9]\d+\))")
     guesses = [
         f"{shown(file)}:{number} {line.strip()}"
         for file in sorted((ROOT / "tests").rglob("test_*.py"))

@@ -36,7 +36,8 @@ async def server(command: list[str], home: str) -> AsyncIterator[str]:
     """A running server with its data in `home`; yields its address."""
     url = f"http://127.0.0.1:{(port := free_port())}"
     print(f"starting the server at {url}")
-    env = {"PATH": os.environ["PATH"], "HOME": home, "AGENTRT_DATA_DIR": home, "DEFAULT_MODEL": "offline/offline"}
+    ours = {"AGENTRT_DATA_DIR": home, "AGENTRT_LOG__LEVEL": "warning", "DEFAULT_MODEL": "offline/offline"}
+    env = {"PATH": os.environ["PATH"], "HOME": home, **ours}
     process = await asyncio.create_subprocess_exec(*command, "serve", "--addr", f"127.0.0.1:{port}", cwd=home, env=env)
     try:
         await healthy(url, process)
@@ -51,16 +52,14 @@ async def server(command: list[str], home: str) -> AsyncIterator[str]:
 
 
 async def healthy(url: str, process: asyncio.subprocess.Process) -> None:
-    """Return once the server answers and its tool servers are connected."""
+    """Return once the server answers."""
     async with asyncio.timeout(START_S), aiohttp.ClientSession() as http:
         while process.returncode is None:
             try:
-                async with http.get(f"{url}/health") as answer:
-                    if (await answer.json())["mcp_server_connected"]:
-                        return
+                async with http.get(f"{url}/health"):
+                    return
             except aiohttp.ClientConnectionError:
-                pass
-            await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)
     raise SystemExit("the server did not start")
 
 

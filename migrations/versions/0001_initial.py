@@ -103,27 +103,24 @@ def upgrade() -> None:
 
     op.create_table(
         "sessions",
-        sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("id", sa.String(length=200), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("key", sa.String(length=300), nullable=False),
         sa.Column("head_run", sa.String(length=40), nullable=True),
         sa.Column("metadata", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("tenant", "id", name=op.f("pk_sessions")),
+        sa.PrimaryKeyConstraint("id", "tenant", name=op.f("pk_sessions")),
     )
     with op.batch_alter_table("sessions", schema=None) as batch_op:
-        batch_op.create_index("ix_sessions_head_run", ["head_run"], unique=False)
         batch_op.create_index("ix_sessions_key", ["tenant", "key"], unique=False)
         batch_op.create_index("ix_sessions_updated", ["tenant", "updated_at"], unique=False)
-
 
 
 def downgrade() -> None:
     with op.batch_alter_table("sessions", schema=None) as batch_op:
         batch_op.drop_index("ix_sessions_updated")
         batch_op.drop_index("ix_sessions_key")
-        batch_op.drop_index("ix_sessions_head_run")
 
     op.drop_table("sessions")
     with op.batch_alter_table("runs", schema=None) as batch_op:

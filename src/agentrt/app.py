@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from litestar import Litestar, Request
+from litestar import Request
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
@@ -19,7 +19,7 @@ from agentrt.bus import Bus, ConfigChanged, McpServerChanged
 from agentrt.configs import ConfigStore, Kind
 from agentrt.db import Database, Migrations, Ownership
 from agentrt.files import Blobs
-from agentrt.http import Edge, Health, health_routes, on_error, openapi
+from agentrt.http import Edge, Health, LeanLitestar, docs_routes, health_routes, on_error, openapi
 from agentrt.journal import Journal
 from agentrt.kernel import Invalid, Module, ModuleHealth, Principal, SystemClock, new_id, share
 from agentrt.mcp_registry import McpRegistry, McpServers, servers_in
@@ -236,7 +236,7 @@ def _kinds(settings: Settings) -> list[Kind[Any]]:
             check=check,
             amend=amend,
         ),
-        Kind(name="mcp", type=McpServers, paths=(settings.mcp_config,), optional=True),
+        Kind(name="mcp", type=McpServers, paths=(settings.mcp_config,), optional=True, stored=False),
         Kind(name="offline", type=OfflineRules, paths=(rules,) if rules else (), optional=True),
     ]
 
@@ -246,7 +246,7 @@ def _entries(settings: Settings) -> dict[str, ProviderEntry]:
     configured: dict[str, ProviderEntry] = {}
     for name, given in settings.providers.items():
         try:
-            configured[name] = msgspec.convert(given, ProviderEntry)
+            configured[name] = msgspec.convert(given, ProviderEntry, strict=False)
         except msgspec.ValidationError as exc:
             raise Invalid(f"providers.{name} in the settings: {exc}", code="settings_invalid") from exc
     return entries_from(settings.env, configured)
@@ -286,8 +286,8 @@ def _asgi(app: Application) -> ASGIApp:
     }
     provided = {name: Provide(give, sync_to_thread=False) for name, give in dependencies.items()}
     handlers = [handler for module in app.modules for handler in module.routes]
-    litestar = Litestar(
-        [*health_routes(app.health, lambda: not app.draining, __version__), *handlers],
+    litestar = LeanLitestar(
+        [*health_routes(app.health, lambda: not app.draining, __version__), *docs_routes(), *handlers],
         dependencies=provided | {"who": Provide(who, sync_to_thread=False)},
         exception_handlers={Exception: on_error, HTTPException: on_error},
         request_max_body_size=settings.max_body_bytes,

@@ -23,7 +23,7 @@ def chunk(scripted):
 
 
 DONE = b"data: [DONE]\n\n"
-CALL = {"type": "tool_started", "call": {"id": "c", "name": "echo__echo", "arguments": "{}"}}
+CALL = {"type": "tool_started", "call_id": "c", "name": "echo__echo", "arguments": "{}"}
 FINAL = {"type": "final_text", "text": "Hello"}
 COMPLETED = {"type": "run_completed", "finish_reason": "stop"}
 
@@ -105,6 +105,7 @@ def test_on_a_terminal_text_streams_and_ctrl_c_stops_the_answer_not_the_conversa
         assert child.wait(20) == 0
     finally:
         child.kill()
+        child.wait()
         os.close(screen)
 
 

@@ -25,7 +25,7 @@ def verdicts(done) -> dict[str, tuple[str, str]]:
 def test_a_fresh_machine_is_well_and_is_told_what_to_set(agentrt, configured):
     done = agentrt("doctor", "--addr", configured)
     assert done.returncode == 0, done.stdout
-    assert "none is configured: the embedded offline model answers" in done.stdout
+    assert "none is configured that can be used: the embedded offline model answers" in done.stdout
     assert "→ set OPENAI_API_KEY" in done.stdout
     assert "→ start one: agentrt serve" in done.stdout
 
@@ -33,6 +33,8 @@ def test_a_fresh_machine_is_well_and_is_told_what_to_set(agentrt, configured):
 def test_keys_are_named_and_never_shown(agentrt, configured):
     done = agentrt("doctor", "--addr", configured, "--json", OPENAI_API_KEY="sk-hunter2", OPENAI_BASE_URL="http://127.0.0.1:9/v1")
     assert "hunter2" not in done.stdout + done.stderr
+    claude = verdicts(agentrt("doctor", "--addr", configured, "--json", ANTHROPIC_API_KEY="sk-hunter2"))["provider anthropic"]
+    assert claude == ("warn", "key from ANTHROPIC_API_KEY")
     assert verdicts(done)["provider openai"] == ("ok", "at http://127.0.0.1:9/v1, key from OPENAI_API_KEY")
 
 

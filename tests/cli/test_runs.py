@@ -4,16 +4,16 @@ import signal
 
 import pytest
 
-TOOL = {"type": "tool_call", "id": "call_1", "name": "echo__echo", "arguments": '{"text":"Hello"}'}
+TOOL = {"call_id": "call_1", "name": "echo__echo", "arguments": '{"text":"Hello"}'}
 RESULT = {"type": "tool_result", "call_id": "call_1", "parts": [{"type": "text", "text": "Hello"}]}
 
 
 def test_run_writes_the_answer_to_stdout_and_the_tools_to_stderr(agentrt, scripted):
-    scripted.answers["POST /runs"] = (202, {"id": scripted.run, "agent": "default", "model": "offline/offline"})
+    scripted.answers["POST /runs"] = (202, {"id": scripted.run, "agent": "default", "model": "offline", "provider": "offline"})
     scripted.streams = [
         [
             scripted.event("run_started", "1"),
-            scripted.event("tool_started", "2", call=TOOL),
+            scripted.event("tool_started", "2", **TOOL),
             scripted.event("tool_stdout", "3", call_id="call_1", text="half way", progress=1, total=2),
             scripted.event("tool_completed", "4", name="echo__echo", call_id="call_1", result=RESULT, duration_ms=12.3),
             scripted.event("text_delta", "4.9", text="It said: "),
@@ -57,7 +57,7 @@ def test_a_dropped_stream_goes_on_where_it_was_and_a_finished_run_ends_it(agentr
 
 
 def test_a_failed_run_says_why_and_exits_1(agentrt, scripted):
-    scripted.answers["POST /runs"] = (202, {"id": scripted.run, "agent": "default", "model": "openai/gpt-4o"})
+    scripted.answers["POST /runs"] = (202, {"id": scripted.run, "agent": "default", "model": "gpt-4o", "provider": "openai"})
     scripted.streams = [[scripted.event("run_failed", "2", code="authentication", message="the key was refused")]]
     done = agentrt("run", "hi", AGENTRT_URL=scripted.url)
     assert (done.returncode, done.stdout) == (1, "")
@@ -65,7 +65,7 @@ def test_a_failed_run_says_why_and_exits_1(agentrt, scripted):
 
 
 def test_ctrl_c_cancels_the_run(started, scripted):
-    scripted.answers["POST /runs"] = (202, {"id": scripted.run, "agent": "default", "model": "offline/offline"})
+    scripted.answers["POST /runs"] = (202, {"id": scripted.run, "agent": "default", "model": "offline", "provider": "offline"})
     scripted.answers[f"POST /runs/{scripted.run}/cancel"] = (202, {"id": scripted.run, "status": "cancelled"})
     scripted.streams = [[scripted.event("run_started", "1"), scripted.hang]]
     child = started("run", "hi", "--json", AGENTRT_URL=scripted.url)
@@ -90,11 +90,18 @@ def test_what_a_tool_writes_cannot_steer_the_terminal(agentrt, scripted):
 
 
 def test_list_asks_for_what_was_typed_and_writes_lines_for_programs(agentrt, scripted):
-    run = {"id": scripted.run, "status": "completed", "agent": "default", "model": "offline/offline", "input": "a\tb\nc"}
+    run = {
+        "id": scripted.run,
+        "status": "completed",
+        "agent": "default",
+        "model": "offline",
+        "provider": "offline",
+        "input": "a\tb\nc",
+    }
     page = {"object": "list", "data": [{**run, "created_at": "2026-01-02T03:04:05Z"}], "has_more": False, "last_id": scripted.run}
     scripted.answers["GET /runs"] = (200, page)
     done = agentrt("runs", "list", "--status", "completed", "--limit", "5", AGENTRT_URL=scripted.url, TZ="UTC")
-    cells = [scripted.run, "completed", "default", "offline/offline", "2026-01-02 03:04:05", "a b c"]
+    cells = [scripted.run, "completed", "default", "2026-01-02 03:04:05", "a b c"]
     assert done.stdout == "\t".join(cells) + "\n"
     assert scripted.asked[-1][1] == "/runs?status=completed&limit=5&order=desc"
     assert json.loads(agentrt("runs", "list", "--json", AGENTRT_URL=scripted.url).stdout) == page

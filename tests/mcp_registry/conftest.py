@@ -55,7 +55,7 @@ class Seat:
 
     async def until(self, true: Callable[[], bool], within_s: float = 15.0) -> None:
         async with asyncio.timeout(within_s):
-            while not true():
+            while not true():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
     async def state(self, name: str, wanted: str) -> None:
@@ -73,7 +73,11 @@ def seat():
 
     @asynccontextmanager
     async def open_seat(
-        env: dict[str, str] | None = None, pace: Pace | None = None, wait_s: float = 15.0, idle_s: float = 300.0, **servers: McpServerSpec
+        env: dict[str, str] | None = None,
+        pace: Pace | None = None,
+        wait_s: float = 15.0,
+        idle_s: float = 300.0,
+        **servers: McpServerSpec,
     ) -> AsyncIterator[Seat]:
         bus, shelf = Bus(), Shelf()
         known = {"PATH": os.environ["PATH"], **(env or {})}

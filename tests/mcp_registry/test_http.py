@@ -2,13 +2,13 @@ import asyncio
 import json
 
 import pytest
-from fixtures.postgres import free_port
-from upstreams.mcp_over_http import answer, demo, older, serving
 
 from agentrt.mcp_registry import McpServerSpec, Pace, examine, servers_in
 from agentrt.mcp_registry.server import MOST_USERS
 from agentrt.mcp_registry.spec import McpServers
 from agentrt.tools import ToolUnavailable
+from fixtures.postgres import free_port
+from upstreams.mcp_over_http import answer, demo, older, serving
 
 ERAS = pytest.mark.parametrize("era", [lambda app: app, older], ids=["stateless", "older"])
 
@@ -47,6 +47,23 @@ def test_a_server_that_goes_away_fails_its_calls_and_is_found_again(seat, era) -
             async with serving(era(demo()), port):
                 await s.state("web", "connected")
                 assert (await s.call("web__who_am_i")).text
+
+    asyncio.run(main())
+
+
+@ERAS
+def test_a_call_given_up_is_cancelled_at_the_server_which_serves_on(seat, era) -> None:
+    async def main() -> None:
+        cancelled = asyncio.Event()
+        async with serving(era(demo(cancelled)), free_port()) as url, seat(web=at(url)) as s:
+            await s.tools()
+            async with asyncio.TaskGroup() as group:
+                call = group.create_task(s.call("web__slow"))
+                await s.heard_something.wait()
+                call.cancel()
+                async with asyncio.timeout(10):
+                    await cancelled.wait()
+            assert (await s.call("web__who_am_i")).text
 
     asyncio.run(main())
 

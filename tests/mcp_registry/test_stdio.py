@@ -9,7 +9,7 @@ from agentrt.bus import McpServerChanged
 from agentrt.kernel import NotFound, Principal
 from agentrt.mcp_registry import Pace
 from agentrt.messages import File, Image, Text
-from agentrt.tools import Output, ToolTimedOut, ToolUnavailable
+from agentrt.tools import ToolTimedOut, ToolUnavailable
 
 
 def test_tools_are_found_over_all_pages_and_crooked_ones_are_straightened(seat, older) -> None:
@@ -67,7 +67,7 @@ def test_standard_error_is_heard_while_a_call_runs_and_kept_for_people(seat, old
         async with seat(old=older()) as s:
             await s.tools()
             await s.call("old__shout")
-            assert [o for o in s.heard if o.stream == "stderr"] == [Output("stderr", "first line\nsecond line\n")]
+            assert "".join(o.text for o in s.heard if o.stream == "stderr") == "first line\nsecond line\n"
             tail = s.registry.show("old").stderr
             assert tail[-2:] == ["first line", "second line"]
             assert tail[0].startswith("[agentrt] not an MCP message")
@@ -115,11 +115,9 @@ def test_calls_run_in_parallel_up_to_the_cap(seat, older) -> None:
     async def main() -> None:
         async with seat(old=older(concurrency=2)) as s:
             await s.tools()
-            clock = asyncio.get_running_loop().time
-            began = clock()
-            results = await asyncio.gather(*(s.call("old__slow", '{"steps": 1}') for _ in range(4)))
-            assert [result.text for result in results] == ["done"] * 4
-            assert 0.2 <= clock() - began < 0.39
+            results = await asyncio.gather(*(s.call("old__slow", '{"steps": 1}') for _ in range(5)))
+            assert [result.text for result in results] == ["done"] * 5
+            assert (await s.call("old__most")).text == "2"
 
     asyncio.run(main())
 
@@ -311,15 +309,15 @@ def test_a_supervisor_that_is_killed_takes_its_server_along(seat, older, running
 def test_an_agent_that_does_not_use_a_server_neither_waits_for_it_nor_sees_it(seat, older, everything) -> None:
     async def main() -> None:
         asleep = type(older())(command="sleep", args=("60",))
-        async with seat(good=older(), asleep=asleep, wait_s=0.2) as s:
+        async with seat(good=older(), asleep=asleep, wait_s=0.5) as s:
             await s.state("good", "connected")
             clock = asyncio.get_running_loop().time
             began = clock()
             narrow = type(everything)(name="narrow", tools=("good__*", "clock"))
             assert "good__look" in await s.tools(narrow)
-            assert clock() - began < 0.1
+            assert clock() - began < 0.5
             assert "good__look" in await s.tools(everything)
-            assert 0.2 <= clock() - began < 1.0
+            assert clock() - began >= 0.5
             assert s.registry.missing(everything, Principal()) == {"asleep": "it is still starting"}
             assert s.registry.missing(narrow, Principal()) == {}
             assert s.registry.health().status == "starting"

@@ -61,5 +61,5 @@ def server(provider: OpenAIUpstream, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def client(server: LiveServer) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=server.url + "/v1", api_key="", max_retries=0) as client:
+    with openai.OpenAI(base_url=server.url + "/v1", api_key="-", max_retries=0) as client:
         yield client

@@ -88,7 +88,7 @@ def test_a_plain_answer_is_role_text_finish_done():
     assert chunks[-1] == "[DONE]"
 
 
-@pytest.mark.parametrize("text", [NASTY, "\ud83d", "\ude00x\ud83d", "é" * 3, "", "plain"])
+@pytest.mark.parametrize("text", [NASTY, "\ud83d", "\ude00x\ud83d", "é" * 3, "plain"])
 def test_any_text_makes_one_valid_line(text):
     log, stream = Log(), frames(usage=True)
     [_, chunk] = parsed(stream.render([log.delta(TextDelta(text=text))]))
@@ -137,10 +137,11 @@ def test_only_the_callers_calls_are_shown_and_counted_from_zero():
     out = stream.render(
         [
             log.record(ModelStarted(step=1, model="m", boot="b")),
-            log.delta(TextDelta(text="Let me see. ")),
+            log.delta(TextDelta(text="")),
+            log.delta(TextDelta(text="Let me see.")),
             log.delta(ToolCallDelta(index=0, id="call_00", name="clock")),
             log.delta(ToolCallDelta(index=0, arguments="{}")),
-            log.record(completed(Text("Let me see. "), own)),
+            log.record(completed(Text("Let me see."), own)),
             log.record(ToolStarted(call=own, step=1, effect="read", boot="b")),
             log.record(ToolCompleted(call_id="call_0", name="clock", result=ToolResult("call_0"))),
             log.record(ModelStarted(step=2, model="m", boot="b")),
@@ -152,13 +153,13 @@ def test_only_the_callers_calls_are_shown_and_counted_from_zero():
             log.delta(ToolCallDelta(index=0, arguments="{}")),
             log.delta(ToolCallDelta(index=2, arguments="{}")),
             log.record(completed(Text("And now."), own, *calls, stop="tool_calls")),
-            log.record(FinalText(text="Let me see. And now.")),
+            log.record(FinalText(text="And now.")),
             log.record(RunCompleted(finish_reason="tool_calls")),
         ]
     )
     chunks = parsed(out + stream.finish({}))
     said = deltas(chunks)
-    assert "".join(d.get("content", "") for d in said) == "Let me see. And now."
+    assert "".join(d.get("content", "") for d in said) == "Let me see.\n\nAnd now."
     pieces = [p for d in said for p in d.get("tool_calls", ())]
     assert [p["index"] for p in pieces] == [0, 1, 0, 1]
     assert [p["id"] for p in pieces if "id" in p] == ["call_1", "call_2"]
@@ -198,7 +199,7 @@ def test_progress_is_told_in_valid_chunks_when_asked_for():
     [chunk] = parsed(stream.render([started]))
     assert chunk.choices == []
     told = chunk.model_extra["agentrt"]
-    assert (told["seq"], told["type"], told["run_id"], told["call"]["name"]) == (1, "tool_started", RUN, "clock")
+    assert (told["seq"], told["type"], told["run_id"], told["name"]) == (1, "tool_started", RUN, "clock")
     assert told["at"].endswith("Z")
 
 
@@ -233,6 +234,14 @@ def test_the_sdk_joins_the_stream_into_the_same_message_as_the_whole_answer():
     assert message.tool_calls[0].function.arguments == '{"x":"é"}'
     assert answer.choices[0].finish_reason == "tool_calls"
     assert answer.usage.total_tokens == 7
+
+
+def test_what_was_said_around_a_tool_is_one_text_with_a_blank_line_between():
+    log, whole = Log(), Collector()
+    whole.see([log.record(completed(Text("Let me see."))), log.record(completed(Text("4.")))])
+    whole.see([log.record(FinalText(text="4.")), log.record(RunCompleted())])
+    answer = ChatCompletion.model_validate_json(whole.body(answer_id="chatcmpl-1", created=1, model="m"))
+    assert answer.choices[0].message.content == "Let me see.\n\n4."
 
 
 def test_an_answer_of_calls_alone_has_null_content():

@@ -9,9 +9,10 @@ from agentrt.providers import ModelClient, ProviderEntry, Providers
 from upstreams.openai_upstream import OpenAIUpstream
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """The server runs on uvloop where there is one: connections fail in other words there."""
+    return "asyncio", {"use_uvloop": request.param}
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def acme(upstream: OpenAIUpstream) -> Speak:
 
     @asynccontextmanager
     async def speak(attempts: int = 1, **entry: Any) -> AsyncIterator[ModelClient]:
-        made = ProviderEntry(**({"base_url": upstream.base_url, "api_key": "sk-verysecret"} | entry))
+        made = ProviderEntry(**{"base_url": upstream.base_url, "api_key": "sk-verysecret", **entry})
         async with Providers({"acme": made}) as providers:
             yield providers.client("acme", Retry(attempts=attempts, backoff=0))
 

@@ -19,6 +19,61 @@ pytestmark = pytest.mark.anyio
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
 
 
+ASK = ModelAsk(
+    model="gpt-4o",
+    system=("Be brief.",),
+    messages=(
+        Message("user", (Text("What is this?"), Image(url="https://example.com/a.png", detail="low"))),
+        Message("assistant", (ToolCall("call_1", "echo", '{"text":"a"}'),)),
+        Message("tool", (ToolResult("call_1", (Text("a"),)),)),
+        message("user", "Go on"),
+    ),
+    tools=(ToolDef(id="echo", description="Says it again.", schema=SCHEMA),),
+    caller_tools=(CallerTool(name="lookup", parameters=SCHEMA, strict=True),),
+    parameters={
+        "temperature": 0.5,
+        "max_tokens": 10,
+        "stop": ["x"],
+        "tool_choice": "auto",
+        "seed": 7,
+        "reasoning_effort": "low",
+    },
+    user="ann",
+)
+# The same, in the words of the SDK.
+SAME: dict[str, Any] = {
+    "model": "gpt-4o",
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "What is this?"},
+                {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "low"}},
+            ],
+        },
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "echo", "arguments": '{"text":"a"}'}}],
+        },
+        {"role": "tool", "tool_call_id": "call_1", "content": "a"},
+        {"role": "user", "content": "Go on"},
+    ],
+    "tools": [
+        {"type": "function", "function": {"name": "echo", "description": "Says it again.", "parameters": SCHEMA}},
+        {"type": "function", "function": {"name": "lookup", "parameters": SCHEMA, "strict": True}},
+    ],
+    "temperature": 0.5,
+    "max_tokens": 10,
+    "stop": ["x"],
+    "tool_choice": "auto",
+    "seed": 7,
+    "reasoning_effort": "low",
+    "user": "ann",
+}
+
+
 @pytest.fixture
 async def sdk(upstream: OpenAIUpstream) -> AsyncIterator[openai.AsyncOpenAI]:
     async with openai.AsyncOpenAI(base_url=upstream.base_url, api_key="sk-verysecret", max_retries=0) as client:
@@ -32,61 +87,9 @@ async def done(client: ModelClient, ask: ModelAsk) -> Done:
 
 
 async def test_both_send_the_same_request(acme: Any, sdk: openai.AsyncOpenAI, upstream: OpenAIUpstream) -> None:
-    ask = ModelAsk(
-        model="gpt-4o",
-        system=("Be brief.",),
-        messages=(
-            Message("user", (Text("What is this?"), Image(url="https://example.com/a.png", detail="low"))),
-            Message("assistant", (ToolCall("call_1", "echo", '{"text":"a"}'),)),
-            Message("tool", (ToolResult("call_1", (Text("a"),)),)),
-            message("user", "Go on"),
-        ),
-        tools=(ToolDef(id="echo", description="Says it again.", schema=SCHEMA),),
-        caller_tools=(CallerTool(name="lookup", parameters=SCHEMA, strict=True),),
-        parameters={
-            "temperature": 0.5,
-            "max_tokens": 10,
-            "stop": ["x"],
-            "tool_choice": "auto",
-            "seed": 7,
-            "reasoning_effort": "low",
-        },
-        user="ann",
-    )
     async with acme() as client:
-        await done(client, ask)
-    arguments: dict[str, Any] = {
-        "model": "gpt-4o",
-        "messages": [
-            {"role": "system", "content": "Be brief."},
-            {
-                "role": "user",
-                "content": [
-                    {"type": "text", "text": "What is this?"},
-                    {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "low"}},
-                ],
-            },
-            {
-                "role": "assistant",
-                "content": None,
-                "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "echo", "arguments": '{"text":"a"}'}}],
-            },
-            {"role": "tool", "tool_call_id": "call_1", "content": "a"},
-            {"role": "user", "content": "Go on"},
-        ],
-        "tools": [
-            {"type": "function", "function": {"name": "echo", "description": "Says it again.", "parameters": SCHEMA}},
-            {"type": "function", "function": {"name": "lookup", "parameters": SCHEMA, "strict": True}},
-        ],
-        "temperature": 0.5,
-        "max_tokens": 10,
-        "stop": ["x"],
-        "tool_choice": "auto",
-        "seed": 7,
-        "reasoning_effort": "low",
-        "user": "ann",
-    }
-    async for _ in await sdk.chat.completions.create(**arguments, stream=True, stream_options={"include_usage": True}):
+        await done(client, ASK)
+    async for _ in await sdk.chat.completions.create(**SAME, stream=True, stream_options={"include_usage": True}):
         pass
     ours, theirs = upstream.chats
     assert ours.body == theirs.body

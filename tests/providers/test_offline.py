@@ -1,12 +1,14 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import msgspec
 import pytest
+import yaml
 
 from agentrt.events import CallerTool, ReasoningDelta, TextDelta, ToolCallDelta
-from agentrt.messages import Image, Message, Text, ToolCall, ToolResult, Usage, says
+from agentrt.messages import Image, Message, Text, Thinking, ToolCall, ToolResult, Usage, says
 from agentrt.providers import Chunk, Done, ModelAsk, ModelFailure, OfflineRules
 from agentrt.providers.offline import OfflineClient
 from agentrt.providers.schema_sample import sample
@@ -244,6 +246,16 @@ async def test_a_rule_can_fail_as_a_provider_does() -> None:
             seen += chunks
     assert seen == [TextDelta(text="12"), TextDelta(text="34")]
     assert (caught.value.code, caught.value.retryable) == ("overloaded", True)
+
+
+async def test_the_shipped_example_works() -> None:
+    text = (Path(__file__).parents[2] / "examples/offline/rules.yaml").read_text()
+    rules = msgspec.convert(yaml.safe_load(text), OfflineRules)
+    assert (await done(asks("sum of 2 and 3", ADD), rules)).message.calls[0].arguments == '{"a":2,"b":3}'
+    assert (await done(asks("hi", model="thinker"), rules)).message.parts[0] == Thinking("The question was: hi", "offline")
+    assert [type(c).__name__ for c in await collect(asks("hi", model="steady"), rules)] == ["TextDelta"] * 10 + ["Done"]
+    with pytest.raises(ModelFailure, match="broke off"):
+        await collect(asks("hi", model="fragile"), rules)
 
 
 @pytest.mark.parametrize(

@@ -199,9 +199,13 @@ async def test_an_address_that_cannot_be_reached_is_named(acme: Any, url: str, w
         assert words in (await failure_of(client)).message
 
 
-async def test_tls_where_there_is_none_is_said(acme: Any, upstream: OpenAIUpstream) -> None:
-    async with acme(base_url=upstream.base_url.replace("http:", "https:")) as client:
-        failure = await failure_of(client)
+def test_tls_where_there_is_none_is_said(acme: Any, upstream: OpenAIUpstream) -> None:
+    async def failure_over_tls() -> ModelFailure:
+        async with acme(base_url=upstream.base_url.replace("http:", "https:")) as client:
+            return await failure_of(client)
+
+    # Not on uvloop: there the failed handshake once surfaced in the test runner too, beside our own failure.
+    failure = asyncio.run(failure_over_tls())
     assert "http instead of https" in failure.message
     assert not failure.retryable
 

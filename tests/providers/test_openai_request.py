@@ -15,7 +15,7 @@ ECHO = ToolDef(
 
 
 def body_of(**ask: Any) -> dict[str, Any]:
-    return msgspec.json.decode(request_body(ModelAsk(**({"model": "gpt-4o"} | ask))))
+    return msgspec.json.decode(request_body(ModelAsk(**{"model": "gpt-4o", **ask})))
 
 
 def sent(*messages: Message, **ask: Any) -> list[dict[str, Any]]:

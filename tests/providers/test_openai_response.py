@@ -255,3 +255,9 @@ def test_a_whole_answer_instead_of_a_stream_is_read_the_same() -> None:
     assert reader.whole(msgspec.json.encode(whole | {"usage": usage(4, 2, 0, 0)}))[0] == TextDelta(text="Hi")
     last = reader.done()
     assert (last.message.calls, last.usage) == ((ToolCall("call_abc000", "a", "{}"),), Usage(4, 2))
+
+
+def test_a_whole_answer_needs_no_reason_to_stop() -> None:
+    reader = OpenAIReader("acme", ASK)
+    reader.whole(b'{"choices":[{"message":{"content":"Hi"}}]}')
+    assert (reader.done().message.text, reader.done().stop) == ("Hi", "stop")

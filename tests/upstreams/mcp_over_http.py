@@ -10,8 +10,8 @@ import uvicorn
 from mcp.server.mcpserver import Context, MCPServer
 
 
-def demo() -> Any:
-    """An ASGI app with a few tools, of the stateless protocol and the older ones."""
+def demo(cancelled: asyncio.Event | None = None) -> Any:
+    """An ASGI app with a few tools, of the stateless protocol and the older ones. `cancelled` is set when `slow` is."""
     server = MCPServer("demo", version="2", log_level="CRITICAL")
 
     @server.tool()
@@ -24,7 +24,12 @@ def demo() -> Any:
     async def slow(context: Context) -> str:
         """Take long."""
         await context.report_progress(1, 2, "begun")
-        await asyncio.sleep(30)
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            if cancelled is not None:
+                cancelled.set()
+            raise
         return "done"
 
     @server.tool()
@@ -82,7 +87,7 @@ async def serving(app: Any, port: int) -> AsyncIterator[str]:
     async with asyncio.TaskGroup() as group:
         running = group.create_task(server.serve())
         async with asyncio.timeout(10):
-            while not server.started:
+            while not server.started:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         try:
             yield f"http://127.0.0.1:{port}"

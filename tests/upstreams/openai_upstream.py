@@ -169,6 +169,11 @@ class OpenAIUpstream:
         """Answer the next requests with these, in order."""
         self._script.extend(replies)
 
+    def reset(self) -> None:
+        """Forget what was asked and what is scripted."""
+        self.requests.clear()
+        self._script.clear()
+
     @property
     def chats(self) -> list[Request]:
         """The chat completions that were asked for."""
@@ -214,22 +219,18 @@ class OpenAIUpstream:
     async def _reply(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
         """What came of the next request meanwhile; None where the connection is over."""
         reply = self._reply_to(request)
-        send = asyncio.ensure_future(_send(reply, writer))
-        heard = asyncio.ensure_future(reader.read(1))
-        try:
+        async with asyncio.TaskGroup() as group:
+            send = group.create_task(_send(reply, writer))
+            heard = group.create_task(_hear(reader))
             await asyncio.wait({send, heard}, return_when=asyncio.FIRST_COMPLETED)
-            if not send.done() and not heard.result():
-                request.hung_up.set()
-                return None
-            await send
-            request.answered.set()
-        except ConnectionError:
+            if not send.done() and heard.result():
+                await send  # more than silence: the next request is early
+            send.cancel()
+            heard.cancel()
+        if send.cancelled() or not send.result():
             request.hung_up.set()
             return None
-        finally:
-            for task in (send, heard):
-                task.cancel()
-            await asyncio.gather(send, heard, return_exceptions=True)
+        request.answered.set()
         if reply.end != "end":
             return None
         return b"" if heard.cancelled() else heard.result() or None
@@ -265,9 +266,26 @@ async def _read_request(early: bytes, reader: asyncio.StreamReader, writer: asyn
     return Request(method, path, headers, json.loads(body) if body else None)
 
 
-async def _send(reply: Reply, writer: asyncio.StreamWriter) -> None:
-    if reply.status == 0:
-        return await _leave(reply.end, writer)
+async def _hear(reader: asyncio.StreamReader) -> bytes:
+    """The first byte of what the client says next; empty once it has left."""
+    try:
+        return await reader.read(1)
+    except ConnectionError:
+        return b""
+
+
+async def _send(reply: Reply, writer: asyncio.StreamWriter) -> bool:
+    """Whether the client stayed for all of it."""
+    try:
+        if reply.status:
+            await _send_parts(reply, writer)
+        await _leave(reply.end, writer)
+    except ConnectionError:
+        return False
+    return True
+
+
+async def _send_parts(reply: Reply, writer: asyncio.StreamWriter) -> None:
     head = f"HTTP/1.1 {reply.status} Status\r\ntransfer-encoding: chunked\r\nx-request-id: req_upstream\r\n"
     writer.write((head + "".join(f"{name}: {value}\r\n" for name, value in reply.headers) + "\r\n").encode())
     for frame in reply.frames:
@@ -280,7 +298,6 @@ async def _send(reply: Reply, writer: asyncio.StreamWriter) -> None:
             case _:
                 await writer.drain()
                 await asyncio.sleep(frame)
-    await _leave(reply.end, writer)
 
 
 async def _leave(end: End, writer: asyncio.StreamWriter) -> None:

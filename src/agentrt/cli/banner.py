@@ -20,12 +20,13 @@ def banner(
     """The lines to show a person: where it listens, the default agent's model with the reason for it (and for each model
     that was `skipped`), where the data is, and a command to paste.
 
-    `url` as a client on this machine would write it; `model` as `provider/model`; `why`, `skipped` and `warnings` are sentences.
+    `url` as a client on this machine would write it; `model` as `provider/model`, empty where the agent has none; `why`,
+    `skipped` and `warnings` are sentences.
     """
     body = json.dumps({"model": agent, "messages": [{"role": "user", "content": "Use the echo tool to say: Hello"}]})
     lines = [
         f"{click.style('agentrt', bold=True)} listens on {click.style(url, bold=True)}",
-        f"  agent   {agent} uses {model}: {why}",
+        f"  agent   {agent}{f' uses {model}' if model else ''}: {why}",
         *(f"          not {reason}" for reason in skipped),
         f"  data    {data_dir}",
         f"  docs    {url}/docs",

@@ -40,7 +40,7 @@ def chat(ctx: click.Context, agent: str, model: str | None, session: str | None,
         if sys.stdin.isatty():
             import readline  # noqa: F401  # arrow keys and history while typing
 
-            note(f"Talking to {talk.name}. /help shows what else can be typed, /exit leaves.")
+            note(f"Talking to {talk.name}{_default_model(server, talk.name)}. /help shows what else can be typed, /exit leaves.")
         for message in _messages():
             if not message.startswith("/"):
                 talk.turn(message)
@@ -102,6 +102,12 @@ class Conversation:
 
             self._sdk = OpenAI(base_url=f"{self._server.url}/v1", api_key="unused", max_retries=0)
         return self._sdk
+
+
+def _default_model(server: Server, name: str) -> str:
+    """The model behind the default agent, in brackets; nothing for others."""
+    default = (server.health() or {}).get("default_agent") or {}
+    return f" ({default['model']})" if name in ("agent", default.get("name")) and default.get("model") else ""
 
 
 def _show(chunk: "ChatCompletionChunk", screen: Screen) -> None:

@@ -24,6 +24,8 @@ SCARCE, TOO_LITTLE = 1_000_000_000, 50_000_000
 OLDEST = (3, 11)
 ELSEWHERE = "stop what listens there, or name another address: agentrt serve --addr 127.0.0.1:8081"
 
+UNSPOKEN = "this version does not speak its wire format; an address of it that speaks OpenAI's can be set as OPENAI_BASE_URL"
+
 
 class Check(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing looked at. `fail`: agentrt does not work; `warn`: a part of it does not; `note`: worth knowing."""
@@ -93,7 +95,7 @@ def running(server: Server) -> tuple[dict[str, Any] | None, Check | None]:
 
 async def database(settings: Settings) -> Check:
     """Whether the database answers. An embedded one that is not there yet is fine."""
-    if _not_yet_made(settings):
+    if not_yet_made(settings):
         return Check("database", "ok", f"{settings.shown_database} (made at the first start)")
     from sqlalchemy import text
 
@@ -111,13 +113,14 @@ async def database(settings: Settings) -> Check:
     return Check("database", "ok", settings.shown_database)
 
 
-def _not_yet_made(settings: Settings) -> bool:
+def not_yet_made(settings: Settings) -> bool:
+    """Whether the database is an embedded one whose file the first start will make."""
     return settings.database_url.startswith("sqlite") and not Path(settings.database_url.partition(":///")[2]).exists()
 
 
 def providers(settings: Settings) -> Iterator[Check]:
     """Which model providers are configured: names of variables, never their values."""
-    from agentrt.providers import ProviderEntry, entries_from
+    from agentrt.providers import ADAPTERS, ProviderEntry, entries_from
 
     try:
         own = {name: msgspec.convert(entry, ProviderEntry, strict=False) for name, entry in settings.providers.items()}
@@ -125,12 +128,13 @@ def providers(settings: Settings) -> Iterator[Check]:
         yield Check("providers", "fail", f"settings, providers: {exc}", "correct agentrt.yaml or AGENTRT_PROVIDERS__…")
         return
     entries = entries_from(settings.env, own)
-    ready = [name for name, entry in entries.items() if entry.configured and entry.wire != "offline"]
-    for name in ready:
-        yield Check(f"provider {name}", "ok", _how(entries[name], settings))
-    if not ready:
+    wanted = {name: entry for name, entry in entries.items() if entry.configured and entry.wire != "offline"}
+    for name, entry in wanted.items():
+        spoken = entry.wire in ADAPTERS
+        yield Check(f"provider {name}", "ok" if spoken else "warn", _how(entry, settings), "" if spoken else UNSPOKEN)
+    if not any(entry.wire in ADAPTERS for entry in wanted.values()):
         todo = "set OPENAI_API_KEY, or OPENAI_BASE_URL for any server that speaks OpenAI's dialect"
-        yield Check("providers", "note", "none is configured: the embedded offline model answers", todo)
+        yield Check("providers", "note", "none is configured that can be used: the embedded offline model answers", todo)
 
 
 def _how(entry: Any, settings: Settings) -> str:

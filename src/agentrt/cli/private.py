@@ -91,7 +91,7 @@ def _until_healthy(server: Server, child: subprocess.Popen[bytes], log: IO[bytes
     deadline = time.monotonic() + START_S
     while server.health() is None:
         if child.poll() is not None:
-            raise Silent(f"a private server could not start: {_last_words(log)}")
+            raise Silent(f"a private server could not start: {_last_words(log)} (--url names a server that runs elsewhere)")
         if time.monotonic() > deadline:
             raise Silent(f"a private server was not ready after {START_S:.0f} s: {_last_words(log)}")
         time.sleep(0.05)

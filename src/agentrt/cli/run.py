@@ -39,7 +39,7 @@ def run(ctx: click.Context, question: str, agent: str | None, model: str | None,
         with status("starting the run"):
             view = server.post("/runs", {"mode": "interactive", "input": text} | {k: v for k, v in wanted.items() if v})
         if not as_json:
-            note(f"{view['id']}  agent {view['agent']}, model {view['model']}")
+            note(f"{view['id']}  agent {view['agent']}, model {model_name(view)}")
         ctx.exit(watch_run(server, view["id"], as_json=as_json, cancel=True))
 
 
@@ -72,3 +72,8 @@ def _cancelling(server: Server, run_id: str) -> Iterator[None]:
         except (Refused, Silent) as exc:
             click.echo(f"{run_id} could not be cancelled: {exc.message}", err=True)
         sys.exit(1)
+
+
+def model_name(view: dict[str, Any]) -> str:
+    """A run's model as a caller would name it."""
+    return f"{view['provider']}/{view['model']}" if view.get("provider") else view["model"]

@@ -6,7 +6,7 @@ import click
 
 from .client import connect, quoted
 from .flags import as_json, flags
-from .run import watch_run
+from .run import model_name, watch_run
 from .terminal import facts, local_time, note, one_line, seconds, table, write_json
 
 STATUSES = ["queued", "running", "paused_checkpoint", "completed", "failed", "cancelled"]
@@ -33,7 +33,7 @@ def list_(
         page = server.get("/runs", status=status, agent=agent, session_id=session_id, limit=limit, after=after, order="desc")
     if as_json:
         return write_json(page)
-    table(("RUN", "STATUS", "AGENT", "MODEL", "STARTED", "INPUT"), [_row(run) for run in page["data"]])
+    table(("RUN", "STATUS", "AGENT", "STARTED", "INPUT"), [_row(run) for run in page["data"]])
     if not page["data"]:
         note("no runs")
     elif page["has_more"]:
@@ -42,7 +42,7 @@ def list_(
 
 def _row(run: dict[str, Any]) -> tuple[str, ...]:
     when = local_time(run["created_at"])
-    return (run["id"], run["status"], run["agent"], run["model"], when, one_line(run["input"], 60))
+    return (run["id"], run["status"], run["agent"], when, one_line(run["input"], 60))
 
 
 @runs.command()
@@ -59,7 +59,7 @@ def show(run_id: str, as_json: bool, **said: Any) -> None:
     _summary(run)
     if steps:
         click.echo()
-        table(("STEP", "WHAT", "STATUS", "TIME"), [_step_row(step) for step in steps])
+        table(("STEP", "TIME", "STATUS", "WHAT"), [_step_row(step) for step in steps])
     if output := (run.get("output") or {}).get("text"):
         click.echo(f"\n{output}")
 
@@ -71,8 +71,8 @@ def _summary(run: dict[str, Any]) -> None:
             ("run", run["id"]),
             ("status", run["status"] + (f" ({run['finish_reason']})" if run.get("finish_reason") else "")),
             ("error", ": ".join(str(error[key]) for key in ("code", "message") if error.get(key))),
-            ("agent", f"{run['agent']} {run.get('agent_version') or ''}".strip()),
-            ("model", run["model"]),
+            ("agent", f"{run['agent']} (version {run['agent_version']})"),
+            ("model", model_name(run)),
             ("mode", run["mode"]),
             ("session", run.get("session_id") or ""),
             ("started", local_time(run.get("started_at") or run["created_at"])),
@@ -93,7 +93,7 @@ def _step_row(step: dict[str, Any]) -> tuple[str, ...]:
     attempts = f" ({step['attempts']} attempts)" if step["attempts"] > 1 else ""
     error = f": {step['error']['message']}" if step.get("error") else ""
     what = f"{step['type']} {step['name']} {one_line(step.get('arguments') or '', 60)}".strip()
-    return (str(step["index"] + 1), what, f"{step['status']}{attempts}{error}", seconds(step.get("duration_ms")))
+    return (str(step["index"] + 1), seconds(step.get("duration_ms")), f"{step['status']}{attempts}", f"{what}{error}")
 
 
 @runs.command()

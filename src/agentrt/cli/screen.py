@@ -15,9 +15,8 @@ class Screen:
     """Shows one run's events. The answer goes to standard output (as it comes on a terminal, whole elsewhere), all else to
     standard error."""
 
-    def __init__(self, *, tools: bool = True) -> None:
+    def __init__(self) -> None:
         self._live = sys.stdout.isatty()
-        self._tools = tools
         self._names: dict[str, str] = {}
         self._shown = ""  # of the model call under way
         self._said = ""  # the last call's whole text
@@ -82,12 +81,11 @@ class Screen:
             self._remark(f"ended: {event['finish_reason']}")
 
     def _tool(self, kind: str, event: dict[str, Any]) -> None:
-        if not self._tools or kind == "tool_call_delta":
+        if kind == "tool_call_delta":
             return
         if kind == "tool_started":
-            call = event.get("call") or {}
-            self._names[call.get("id", "")] = call.get("name", "tool")
-            self._remark(f"→ {call.get('name', 'tool')} {one_line(_arguments(call), WIDTH)}")
+            self._names[event["call_id"]] = event["name"]
+            self._remark(f"→ {event['name']} {one_line(event.get('arguments', ''), WIDTH)}")
             return
         name = event.get("name") or self._names.get(event.get("call_id", ""), "tool")
         if kind in {"tool_stdout", "tool_stderr"}:
@@ -125,11 +123,6 @@ def _said_of(event: dict[str, Any]) -> str:
         case "artifact_created":
             return f"file: {event.get('name')} ({event.get('media_type')}, {event.get('size')} bytes)"
     return ""
-
-
-def _arguments(call: dict[str, Any]) -> str:
-    text = call.get("arguments", "")
-    return text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
 
 
 def _output(event: dict[str, Any]) -> str:

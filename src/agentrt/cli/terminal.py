@@ -63,10 +63,11 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for number, heading in enumerate(headings):
-        # the first column is an id, which people copy
-        grid.add_column(heading, no_wrap=True, overflow="fold" if number == 0 else "ellipsis")
+        # only the last column gives way on a narrow terminal: ids are there to be copied
+        widest = max([len(heading), *(len(row[number]) for row in rows)]) if number < len(headings) - 1 else None
+        grid.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=widest)
     for row in rows:
-        grid.add_row(*(Text(one_line(cell, 1000)) for cell in row))
+        grid.add_row(*(Text(one_line(cell, 1000), overflow="ellipsis") for cell in row))
     console().print(grid)
 
 

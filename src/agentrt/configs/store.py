@@ -1,8 +1,6 @@
 from collections.abc import Iterable
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from agentrt.db import Database
 
@@ -16,14 +14,13 @@ class VersionTable:
 
     async def add(self, kind: str, entries: Iterable[Versioned], at: int) -> None:
         """Keep these versions; those already there stay as they are."""
-        insert = sqlite_insert if self._db.dialect == "sqlite" else pg_insert
         rows = [
             {"kind": kind, "name": e.name, "version": e.version, "body": canonical(e.spec).decode(), "loaded_at": at}
             for e in entries
         ]
         if rows:
             async with self._db.write() as conn:
-                await conn.execute(insert(config_versions).on_conflict_do_nothing(), rows)
+                await conn.execute(self._db.insert_new(config_versions), rows)
 
     async def body(self, kind: str, name: str, version: str) -> str | None:
         """The JSON text of one version; None where it was never kept."""

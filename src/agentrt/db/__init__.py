@@ -1,5 +1,5 @@
 from .database import WRITER_PRAGMAS, Database, metadata, unavailable
-from .migrations import Migrations
+from .migrations import Migrations, import_tables
 from .ownership import Ownership
 
-__all__ = ["WRITER_PRAGMAS", "Database", "Migrations", "Ownership", "metadata", "unavailable"]
+__all__ = ["WRITER_PRAGMAS", "Database", "Migrations", "Ownership", "import_tables", "metadata", "unavailable"]

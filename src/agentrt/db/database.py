@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
-from sqlalchemy import Connection, MetaData, event, make_url
+from sqlalchemy import Connection, Insert, MetaData, Table, event, make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from agentrt.kernel import Unavailable
@@ -35,7 +36,11 @@ class Database:
             _tune_sqlite(self._writer, "BEGIN IMMEDIATE", [*WRITER_PRAGMAS, f"synchronous={synchronous}"])
             _tune_sqlite(self._reader, "BEGIN", ["busy_timeout=10000", "query_only=ON"])
         else:
-            self._writer = self._reader = create_async_engine(url, pool_size=5, max_overflow=5, pool_pre_ping=True)
+            # a server that no longer answers must not hold us for ever
+            limits = {"timeout": 10, "command_timeout": 60}
+            self._writer = self._reader = create_async_engine(
+                url, pool_size=5, max_overflow=5, pool_pre_ping=True, connect_args=limits
+            )
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -43,7 +48,7 @@ class Database:
         try:
             async with self._reader.connect() as conn:
                 yield conn
-        except (DBAPIError, OSError) as exc:
+        except (DBAPIError, PoolTimeout, OSError) as exc:
             raise unavailable(exc) from exc
 
     @asynccontextmanager
@@ -52,8 +57,18 @@ class Database:
         try:
             async with self._writer.begin() as conn:
                 yield conn
-        except (DBAPIError, OSError) as exc:
+        except (DBAPIError, PoolTimeout, OSError) as exc:
             raise unavailable(exc) from exc
+
+    def insert_new(self, table: Table) -> Insert:
+        """An insert that passes over rows that are there already."""
+        if self.dialect == "sqlite":
+            from sqlalchemy.dialects.sqlite import insert
+
+            return insert(table).on_conflict_do_nothing()
+        from sqlalchemy.dialects.postgresql import insert as pg_insert  # 2 MiB that only PostgreSQL needs
+
+        return pg_insert(table).on_conflict_do_nothing()
 
     async def close(self) -> None:
         await self._writer.dispose()
@@ -67,6 +82,14 @@ _REASONS = {
     "disk is full": "the disk is full",
     "database or disk is full": "the disk is full",
     "readonly": "it is read-only",
+    "read-only": "it is read-only",
+    "No space left": "the disk is full",
+    "password authentication failed": "it does not accept the password",
+    "does not exist": "it has no such database, user or table",
+    "starting up": "it is starting up",
+    "shutting down": "it is shutting down",
+    "too many clients": "it has no connection left",
+    "QueuePool limit": "it is too busy",
     "locked": "another process holds it locked",
     "unable to open": "its file cannot be opened",
     "disk I/O error": "the disk gave an input/output error",

@@ -1,15 +1,26 @@
 """Whether a database has the newest schema, and how it gets it."""
 
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Literal
 
 from sqlalchemy import Connection, inspect, text
 
+import agentrt
 from agentrt.kernel import Invalid
 
-from .database import Database
+from .database import Database, metadata
 
 SchemaState = Literal["empty", "old", "current"]
+
+
+def import_tables() -> None:
+    """Tables register themselves in `metadata` when their module is imported: import every `agentrt.*.rows`."""
+    for package in iter_modules(agentrt.__path__):
+        if package.ispkg and find_spec(f"agentrt.{package.name}.rows"):
+            import_module(f"agentrt.{package.name}.rows")
 
 
 class Migrations:
@@ -47,8 +58,15 @@ class Migrations:
         before = await self.state(db)
         if before != "current":
             async with db.write() as conn:
-                await conn.run_sync(self._upgrade)
+                await conn.run_sync(self._create if before == "empty" else self._upgrade)
         return before
+
+    def _create(self, connection: Connection) -> None:
+        """A new database gets the tables as they are, which the history leads to as well, without loading Alembic."""
+        import_tables()
+        metadata.create_all(connection)
+        connection.execute(text("CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": self._revisions[-1]})
 
     def _upgrade(self, connection: Connection) -> None:
         from alembic import command  # most starts find the schema current, and need none of it

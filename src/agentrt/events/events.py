@@ -227,6 +227,7 @@ class RunCompleted(Event, frozen=True, kw_only=True, omit_defaults=False):
     """The run ended well. `finish_reason`: `stop`, `length`, `tool_calls`, `content_filter`."""
 
     finish_reason: str = "stop"
+    session_id: str | None = None
 
 
 class RunFailed(Event, frozen=True, kw_only=True):
@@ -234,12 +235,14 @@ class RunFailed(Event, frozen=True, kw_only=True):
 
     code: str
     message: str
+    session_id: str | None = None
 
 
 class RunCancelled(Event, frozen=True, kw_only=True, omit_defaults=False):
     """The run was stopped on request."""
 
     reason: str = "request"
+    session_id: str | None = None
 
 
 StoredEvent = (

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from agentrt.messages import Message, Text, ToolResult
+from agentrt.messages import Message, Text, ToolResult, gap
 
 from . import events as e
 
@@ -55,7 +55,10 @@ class Transcript(msgspec.Struct, frozen=True):
         if self.context and out:
             out[-1] = Segment(self.input[-1], self.new_messages[-2:])
         if self.produced:
-            text = "".join(m.text for m in self.produced if m.role == "assistant")
+            text = ""
+            for message in self.produced:
+                if message.role == "assistant":
+                    text += gap(text, message.text) + message.text
             calls = tuple(c for m in self.produced for c in m.calls if c.name in caller_tools)
             shown = Message("assistant", (*((Text(text),) if text else ()), *calls))
             out.append(Segment(shown, self.produced))

@@ -1,6 +1,7 @@
 """Content-addressed bytes: what is too large or too binary for an event. Events hold ids."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -21,12 +22,14 @@ class Blobs:
     def __init__(self, folder: Path, db: Database, clock: Clock) -> None:
         self._folder, self._clock = folder, clock
         self._table = FileTable(db)
+        self._moving = asyncio.Lock()  # bytes are not removed while somebody comes to refer to them
 
     async def put(self, who: Principal, run_id: str, data: bytes, media_type: str, name: str = "") -> str:
         """Keep `data` for a run; its file id. Unavailable where the disk refuses."""
-        sha256 = await asyncio.to_thread(self._write, data)
-        blob = Blob(f"file_{sha256[:32]}", media_type[:255], name[:255], len(data), sha256)
-        await self._table.add(who.tenant, run_id, blob, self._clock.now_us())
+        async with self._moving:
+            sha256 = await asyncio.to_thread(self._write, data)
+            blob = Blob(f"file_{sha256[:32]}", media_type[:255], name[:255], len(data), sha256)
+            await self._table.add(who.tenant, run_id, blob, self._clock.now_us())
         return blob.id
 
     async def describe(self, who: Principal, file_id: str) -> Blob:
@@ -46,8 +49,9 @@ class Blobs:
 
     async def purge(self, run_ids: list[str]) -> None:
         """Forget what these runs refer to, and remove bytes that nobody refers to any more."""
-        for sha256 in await self._table.forget(run_ids):
-            await asyncio.to_thread(self._path(sha256).unlink, missing_ok=True)
+        async with self._moving:
+            for sha256 in await self._table.forget(run_ids):
+                await asyncio.to_thread(self._path(sha256).unlink, missing_ok=True)
 
     def _path(self, sha256: str) -> Path:
         return self._folder / sha256[:2] / sha256[2:]
@@ -57,11 +61,13 @@ class Blobs:
         path = self._path(sha256)
         if path.exists():
             return sha256
+        part = path.with_suffix(f".{os.urandom(4).hex()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{os.urandom(4).hex()}.part")
             part.write_bytes(data)
             part.replace(path)  # a crash leaves a part, never half a file under its hash
         except OSError as exc:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
             raise Unavailable(f"a file cannot be stored: {exc.strerror}", code="storage_unavailable") from exc
         return sha256

@@ -1,7 +1,5 @@
 import msgspec
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from agentrt.db import Database
 
@@ -14,10 +12,9 @@ class FileTable:
         self._db = db
 
     async def add(self, tenant: str, run_id: str, blob: Blob, at: int) -> None:
-        upsert = sqlite_insert if self._db.dialect == "sqlite" else pg_insert
         row = {"tenant": tenant, "run_id": run_id, "created_at": at, **msgspec.structs.asdict(blob)}
         async with self._db.write() as conn:
-            await conn.execute(upsert(files).values(row).on_conflict_do_nothing())
+            await conn.execute(self._db.insert_new(files).values(row))
 
     async def find(self, tenant: str, file_id: str) -> Blob | None:
         query = select(files).where(files.c.tenant == tenant, files.c.id == file_id).limit(1)

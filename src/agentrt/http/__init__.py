@@ -1,21 +1,28 @@
+from .docs import docs_routes
 from .edge import Edge
-from .errors import STATUS, error_answer, on_error, openai_error_body, problem_body
-from .events import EventStream, frame
+from .errors import STATUS, OpenAIError, error_answer, on_error, openai_error_body, problem_body
+from .events import EventStream, frame, one_line
 from .health import Health, health_routes
+from .lean import LeanLitestar
 from .raw import RawResponse
-from .schema import openapi
+from .schema import openapi, problems
 
 __all__ = [
     "STATUS",
     "Edge",
     "EventStream",
     "Health",
+    "LeanLitestar",
+    "OpenAIError",
     "RawResponse",
+    "docs_routes",
     "error_answer",
     "frame",
     "health_routes",
     "on_error",
+    "one_line",
     "openai_error_body",
     "openapi",
     "problem_body",
+    "problems",
 ]

@@ -9,6 +9,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentrt.kernel import AgentrtError, Denied, Invalid, Principal, Unavailable, new_body
 
+from .cors import is_preflight, may_read, preflight_answer
 from .errors import error_answer
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
@@ -51,11 +52,11 @@ class Edge:
         state: dict[str, Any] = scope.setdefault("state", {})
         state["request_id"] = request_id.decode()
         state["who"] = Principal(user=headers.get(b"x-user-id", b"").decode("latin-1")[:255])
+        granted: list[tuple[bytes, bytes]] = []
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                sent = list(message["headers"])
-                sent.append((b"x-request-id", request_id))
+                sent = [*message["headers"], (b"x-request-id", request_id), *granted]
                 if not any(name == b"x-agentrt-overhead-ms" for name, _ in sent):
                     sent.append((b"x-agentrt-overhead-ms", b"%.3f" % ((time.perf_counter() - began) * 1e3)))
                 message["headers"] = sent
@@ -66,7 +67,14 @@ class Edge:
         except AgentrtError as exc:
             await _refuse(scope["path"], exc, send_with_id)
             return
-        await self._app(scope, receive, send_with_id)
+        if origin := headers.get(b"origin"):
+            granted += may_read(origin)
+        if is_preflight(scope["method"], headers):
+            await preflight_answer(headers, send_with_id)
+        elif scope["method"] == "HEAD":
+            await _head(self._app, scope, send_with_id)
+        else:
+            await self._app(scope, receive, send_with_id)
 
     def _check(self, method: str, path: str, headers: dict[bytes, bytes]) -> None:
         if self._draining() and path not in _ALWAYS:
@@ -105,9 +113,22 @@ def _name_of(authority: str) -> str:
     return authority.partition(":")[0].lower()
 
 
+async def _head(app: ASGIApp, scope: Scope, send: Send) -> None:
+    """What GET would answer, without its body; a stream ends where it would begin."""
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    await app({**scope, "method": "GET"}, receive, send_head)  # type: ignore[typeddict-item]
+
+
 async def _refuse(path: str, error: AgentrtError, send: Send) -> None:
-    status = 415 if error.code == "unsupported_media_type" else None
-    code, body, headers = error_answer(path, error, status)
+    code, body, headers = error_answer(path, error)
     head = [(name.encode(), value.encode()) for name, value in headers.items()]
     head.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": code, "headers": head})

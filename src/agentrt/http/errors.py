@@ -1,13 +1,14 @@
 """How failures look over HTTP: OpenAI's body under `/v1`, problem details (RFC 9457) elsewhere. Nothing inner leaves."""
 
 import http
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, SerializationException
 
 from agentrt.kernel import (
     AgentrtError,
@@ -34,6 +35,7 @@ STATUS: Mapping[Kind, int] = {
     "upstream": 502,
     "timeout": 504,
 }
+_STATUS_OF_CODE = {"unsupported_media_type": 415}
 _OPENAI_TYPES = {401: "invalid_request_error", 403: "permission_error", 429: "rate_limit_error"}
 _BY_STATUS: Mapping[int, type[AgentrtError]] = {
     400: Invalid,
@@ -46,29 +48,54 @@ _BY_STATUS: Mapping[int, type[AgentrtError]] = {
 }
 
 
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*?)`")
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Problem details (RFC 9457), with our stable `code`, and `param` where one place is to blame."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    param: str | None = None
+
+
+class OpenAIFailure(msgspec.Struct, frozen=True, kw_only=True):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class OpenAIError(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of an error under `/v1`."""
+
+    error: OpenAIFailure
+
+
 def openai_error_body(error: AgentrtError, status: int | None = None) -> bytes:
-    """`{"error": {message, type, param, code}}`."""
-    code = status or STATUS[error.kind]
+    """An OpenAIError."""
+    code = status or _status_of(error)
     kind = _OPENAI_TYPES.get(code, "server_error" if code >= 500 else "invalid_request_error")
-    return msgspec.json.encode({"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}})
+    failure = OpenAIFailure(message=error.message, type=kind, param=error.param, code=error.code)
+    return msgspec.json.encode(OpenAIError(error=failure))
 
 
 def problem_body(error: AgentrtError, status: int | None = None) -> bytes:
-    """Problem details: title, status, detail, and our stable `code` (and `param`, where one is to blame)."""
-    code = status or STATUS[error.kind]
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": http.HTTPStatus(code).phrase,
-        "status": code,
-        "detail": error.message,
-        "code": error.code,
-    }
-    return msgspec.json.encode(body | ({"param": error.param} if error.param else {}))
+    """A Problem."""
+    code = status or _status_of(error)
+    title = http.HTTPStatus(code).phrase
+    problem = Problem(
+        type="about:blank", title=title, status=code, detail=error.message, code=error.code, param=error.param or None
+    )
+    return msgspec.json.encode(problem)
 
 
 def error_answer(path: str, error: AgentrtError, status: int | None = None) -> tuple[int, bytes, dict[str, str]]:
     """Status, body and headers for an error at `path`."""
-    code = status or STATUS[error.kind]
+    code = status or _status_of(error)
     openai = path == "/v1" or path.startswith("/v1/")
     headers = {"content-type": "application/json" if openai else "application/problem+json"}
     if error.retry_after_s is not None:
@@ -82,6 +109,10 @@ def on_error(request: Request[Any, Any, Any], exc: Exception) -> Response[bytes]
     code, body, headers = error_answer(request.scope["path"], error, status)
     media_type = headers.pop("content-type")
     return Response(body, status_code=code, headers=headers | extra, media_type=media_type)
+
+
+def _status_of(error: AgentrtError) -> int:
+    return _STATUS_OF_CODE.get(error.code) or STATUS[error.kind]
 
 
 def _as_error(request: Request[Any, Any, Any], exc: Exception) -> tuple[AgentrtError, int | None, dict[str, str]]:
@@ -98,6 +129,11 @@ def _as_error(request: Request[Any, Any, Any], exc: Exception) -> tuple[AgentrtE
     if status == 405:
         detail = f"{request.method} is not possible at {request.scope['path'][:200]}"
         return kind(detail, code="method_not_allowed"), status, extra
+    if status == 413:
+        limit = request.app.request_max_body_size
+        return TooLarge(f"the request body is larger than {limit} bytes", code="request_too_large"), status, extra
+    if isinstance(exc.__cause__, SerializationException):
+        return Invalid(f"the request body is not valid JSON: {_lowered(exc.detail)}", code="invalid_json"), status, extra
     message, param = _validation(exc)
     return kind(message, param=param), status, extra
 
@@ -105,12 +141,24 @@ def _as_error(request: Request[Any, Any, Any], exc: Exception) -> tuple[AgentrtE
 def _validation(exc: HTTPException) -> tuple[str, str | None]:
     """What Litestar says of a request that does not fit, as one sentence and the place it speaks of."""
     details = exc.extra if isinstance(exc.extra, list) else []
-    if not details or not isinstance(details[0], dict):
-        return _sentence(exc.detail), None
-    said = [f"{d['key']}: {d['message']}" if d.get("key") else str(d["message"]) for d in details if "message" in d]
-    return "; ".join(said) or _sentence(exc.detail), str(details[0].get("key") or "") or None
+    said = [_complaint(d) for d in details if isinstance(d, dict) and "message" in d]
+    if not said:
+        return exc.detail.rpartition("Validation failed for ")[2] or exc.detail, None
+    return "; ".join(sentence for sentence, _ in said), said[0][1]
 
 
-def _sentence(detail: str) -> str:
-    """Without what Litestar puts before the reason."""
-    return detail.rpartition("Validation failed for ")[2] or detail
+def _complaint(detail: Mapping[str, Any]) -> tuple[str, str | None]:
+    """One sentence, and the place; Litestar calls the whole body `data`."""
+    message, place = str(detail["message"]), str(detail.get("key") or "") or None
+    if unknown := _UNKNOWN_FIELD.match(message):
+        inside = "" if place in (None, "data") else f" in {place}"
+        return f"there is no field {unknown[1][:64]!r}{inside}", unknown[1][:64]
+    if place != "data":
+        return (f"{place}: {_lowered(message)}" if place else message), place
+    if message == "'data'":
+        return "a JSON body is needed", None
+    return f"the body: {_lowered(message)}", None
+
+
+def _lowered(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]

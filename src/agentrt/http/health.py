@@ -48,19 +48,19 @@ def health_routes(read: Callable[[], Health], ready: Callable[[], bool], version
         "mcp_servers": "/mcp-servers",
     }
 
-    @get("/", sync_to_thread=False, tags=["server"])
+    @get("/", sync_to_thread=False, tags=["server"], summary="What is served here", operation_id="index")
     def index() -> Index:
         return Index(version=version, links=links)
 
-    @get("/health", sync_to_thread=False, tags=["server"])
+    @get("/health", sync_to_thread=False, tags=["server"], summary="How the server is", operation_id="health")
     def health() -> Health:
         return read()
 
-    @get("/health/live", sync_to_thread=False, tags=["server"])
+    @get("/health/live", sync_to_thread=False, tags=["server"], summary="Whether the process answers", operation_id="live")
     def live() -> Alive:
         return Alive()
 
-    @get("/health/ready", sync_to_thread=False, tags=["server"])
+    @get("/health/ready", sync_to_thread=False, tags=["server"], summary="Whether new work is taken", operation_id="ready")
     def ready_() -> Response[Alive]:
         return Response(Alive()) if ready() else Response(Alive("draining"), status_code=503, headers={"retry-after": "2"})
 

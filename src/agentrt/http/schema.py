@@ -1,7 +1,31 @@
-from litestar.openapi import OpenAPIConfig
+"""The OpenAPI description: what the handlers say, and what every one of them may answer besides."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from litestar import Request
+from litestar.enums import MediaType
+from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from agentrt import __version__
+
+from .errors import OpenAIError, OpenAIFailure, Problem
+
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_OPENAI_ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}}}
+_EVERYWHERE = {
+    "403": "The request's Host or Origin is not allowed here.",
+    "500": "A mistake of the server.",
+    "503": "The server is shutting down, or its database does not answer.",
+}
+_WITH_PARAMETERS = {"400": "The request cannot be used; `param` names the place."}
+_WITH_BODY = {
+    **_WITH_PARAMETERS,
+    "413": "The body is too large.",
+    "415": "The body is not declared as application/json.",
+}
 
 
 def openapi() -> OpenAPIConfig:
@@ -11,6 +35,51 @@ def openapi() -> OpenAPIConfig:
         version=__version__,
         description="A self-hosted agent runtime: runs, sessions, tool servers, and OpenAI's chat API.",
         path="/schema",
-        render_plugins=[JsonRenderPlugin()],
+        render_plugins=[_Description(media_type=MediaType.JSON)],
         use_handler_docstrings=True,
     )
+
+
+def problems(told: Mapping[int, str]) -> dict[int, ResponseSpec]:
+    """For a handler's `responses`: the failures of its own, as problem details."""
+    return {status: ResponseSpec(None, description=text) for status, text in told.items()}
+
+
+class _Description(JsonRenderPlugin):
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return msgspec.json.encode(completed(openapi_schema))
+
+
+def completed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with the failures that any operation may answer, in the shape that they really have."""
+    paths = {
+        path: {method: _completed(operation, openai=path.startswith("/v1/")) for method, operation in item.items()}
+        for path, item in document["paths"].items()
+    }
+    _, shapes = msgspec.json.schema_components([Problem, OpenAIError, OpenAIFailure], ref_template="#/components/schemas/{name}")
+    known = document.get("components", {})
+    schemas = known.get("schemas", {}) | shapes
+    return {**document, "paths": paths, "components": {**known, "schemas": schemas}}
+
+
+def _completed(operation: dict[str, Any], *, openai: bool) -> dict[str, Any]:
+    if "requestBody" in operation:
+        expected = _EVERYWHERE | _WITH_BODY
+    elif operation.get("parameters"):
+        expected = _EVERYWHERE | _WITH_PARAMETERS
+    else:
+        expected = _EVERYWHERE
+    content = _OPENAI_ERROR if openai else _PROBLEM
+    said: dict[str, Any] = operation["responses"]
+    shaped = {status: answer | {"content": content} if status[0] in "45" else answer for status, answer in said.items()}
+    for status, text in expected.items():
+        answer = said.get(status, {})
+        ours = answer.get("description") if _is_shaped(answer) else None
+        shaped[status] = {"description": ours or text, "content": content}
+    return {**operation, "responses": dict(sorted(shaped.items()))}
+
+
+def _is_shaped(answer: dict[str, Any]) -> bool:
+    """Whether a handler of ours described this failure, rather than Litestar for it."""
+    properties = next(iter(answer.get("content", {}).values()), {}).get("schema", {}).get("properties", {})
+    return bool(answer) and "status_code" not in properties

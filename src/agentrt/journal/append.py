@@ -23,6 +23,9 @@ class Statement(msgspec.Struct, frozen=True):
     may_miss: bool = False
 
 
+Row = tuple[str, int, int, bytes]
+"""`(run_id, seq, at, body)` of `run_events`."""
+
 Projector = Callable[[Sequence[Record]], Iterable[Statement]]
 """Pure: the records of one append (one run, in order) to the statements that keep a table in step with the log."""
 
@@ -47,5 +50,5 @@ class Append:
     def ends_run(self) -> bool:
         return isinstance(self.events[-1], End)
 
-    def rows(self) -> list[dict[str, Any]]:
-        return [{"run_id": r.run_id, "seq": r.seq, "at": r.at, "body": encode(r.event)} for r in self.records]
+    def rows(self) -> list[Row]:
+        return [(r.run_id, r.seq, r.at, encode(r.event)) for r in self.records]

@@ -91,11 +91,12 @@ class Journal:
                 records = self._feeds.recent(run_id)
                 if records is None:
                     records = await self.read(run_id, place.seq)
+                ended = bool(records) and isinstance(records[-1].event, End)  # now: `recent` grows while a reader is slow
                 batch = [out for record in records for out in place.take(record)]
                 batch += place.catch_up(run_id, self._clock.now_us(), step, text)
                 if batch:
                     yield batch
-                if records and isinstance(records[-1].event, End):
+                if ended:
                     return
                 async for batch in _follow(reader, place):
                     yield batch

@@ -4,15 +4,16 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agentrt.db import Database, unavailable
-from agentrt.kernel import AgentrtError, Clock, Conflict, Unavailable
+from agentrt.db import Database
+from agentrt.kernel import Clock, Conflict, Unavailable
 
 from .append import INSERT_EVENT, SELECT_HEAD, Append, Projector
 
 MAX_BATCH = 512
+_COLUMNS = ("run_id", "seq", "at", "body")
 
 
 class PostgresWriter:
@@ -57,15 +58,18 @@ class PostgresWriter:
                 return
 
     async def _commit(self, batch: list[Append]) -> None:
+        reached = False
         try:
             async with self._db.write() as conn:
+                reached = True
                 for append in batch:
                     await self._write(conn, append)
-        except (AgentrtError, DBAPIError, OSError) as exc:
+        except Exception as exc:  # whatever it was, nobody in this batch may believe it was written
             for append in batch:
                 self._heads.pop(append.run_id, None)
-            if len(batch) == 1:
-                batch[0].error = _error(exc)
+            if len(batch) == 1 or not reached:  # what cannot be reached refuses all alike
+                for append in batch:
+                    append.error = _error(exc)
             else:  # one bad append must not fail its neighbours
                 for append in batch:
                     append.error = None
@@ -80,7 +84,7 @@ class PostgresWriter:
             append.error = Conflict(f"run {run_id} is past event {append.after}")
             return
         append.place(head, self._clock.now_us())
-        await conn.execute(text(INSERT_EVENT), append.rows())
+        await conn.execute(text(INSERT_EVENT), [dict(zip(_COLUMNS, row, strict=True)) for row in append.rows()])
         for project in self._projectors:
             for statement in project(append.records):
                 done = await conn.execute(text(statement.sql), statement.params)
@@ -92,7 +96,5 @@ class PostgresWriter:
             heads[run_id] = head + len(append.records)
 
 
-def _error(exc: Exception) -> AgentrtError:
-    if isinstance(exc.__cause__, IntegrityError):
-        return Conflict("the run moved on")
-    return exc if isinstance(exc, AgentrtError) else unavailable(exc)
+def _error(exc: Exception) -> Exception:
+    return Conflict("the run moved on") if isinstance(exc.__cause__, IntegrityError) else exc

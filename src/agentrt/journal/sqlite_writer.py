@@ -1,6 +1,7 @@
 """The group-commit writer for SQLite: one thread, one connection, every append that waits in one transaction."""
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -9,9 +10,10 @@ from collections.abc import Callable, Sequence
 from agentrt.db import WRITER_PRAGMAS, unavailable
 from agentrt.kernel import Clock, Conflict, Unavailable
 
-from .append import INSERT_EVENT, SELECT_HEAD, Append, Projector
+from .append import SELECT_HEAD, Append, Projector, Row
 
 MAX_BATCH = 512
+MAX_ROWS = 64
 
 
 class SqliteWriter:
@@ -70,37 +72,67 @@ class SqliteWriter:
     def _commit(self, batch: list[Append]) -> None:
         try:
             self._conn.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as exc:  # it is refused to all alike; each on its own would only wait for the lock again
             for append in batch:
-                self._write(append)
+                append.error = unavailable(exc)
+            return
+        try:
+            self._insert([row for append in batch if self._place(append) for row in append.rows()])
+            for append in batch:
+                if append.error is None:
+                    self._project(append)
             self._conn.execute("COMMIT")
         except Exception as exc:  # whatever it was, nobody in this batch may believe it was written
             if self._conn.in_transaction:
-                self._conn.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):  # some failures have rolled back by themselves
+                    self._conn.execute("ROLLBACK")
             for append in batch:
                 self._heads.pop(append.run_id, None)
             if len(batch) == 1:
-                batch[0].error = unavailable(exc) if isinstance(exc, sqlite3.Error) else exc
+                batch[0].error = _error(exc)
             else:  # one bad append must not fail its neighbours
                 for append in batch:
                     append.error = None
                     self._commit([append])
 
-    def _write(self, append: Append) -> None:
-        run_id, heads = append.run_id, self._heads
-        head = heads.get(run_id)
+    def _place(self, append: Append) -> bool:
+        """Give an append its seqs; False where the log has moved on."""
+        run_id = append.run_id
+        head = self._heads.get(run_id)
         if head is None:
-            head = self._conn.execute(SELECT_HEAD, {"run_id": run_id}).fetchone()[0]
+            # a new run has no head to look for; should the id be taken after all, its key refuses the row
+            head = 0 if append.after == 0 else self._conn.execute(SELECT_HEAD, {"run_id": run_id}).fetchone()[0]
         if append.after is not None and append.after != head:
             append.error = Conflict(f"run {run_id} is past event {append.after}")
-            return
+            return False
         append.place(head, self._clock.now_us())
-        self._conn.executemany(INSERT_EVENT, append.rows())
+        if append.ends_run:
+            self._heads.pop(run_id, None)
+        else:
+            self._heads[run_id] = head + len(append.records)
+        return True
+
+    def _insert(self, rows: list[Row]) -> None:
+        """Many rows a statement: every step of a statement gives up the interpreter lock and must win it back."""
+        for first in range(0, len(rows), MAX_ROWS):
+            some = rows[first : first + MAX_ROWS]
+            self._conn.execute(_INSERTS[len(some)], [value for row in some for value in row])
+
+    def _project(self, append: Append) -> None:
         for project in self._projectors:
             for statement in project(append.records):
                 done = self._conn.execute(statement.sql, statement.params)
                 if done.rowcount < 1 and not statement.may_miss:
                     raise Unavailable("the database took a write that changed nothing", code="database_unavailable")
-        if append.ends_run:
-            heads.pop(run_id, None)
-        else:
-            heads[run_id] = head + len(append.records)
+
+
+_INSERTS = {
+    count: "INSERT INTO run_events (run_id, seq, at, body) VALUES " + ", ".join(["(?, ?, ?, ?)"] * count)
+    for count in range(1, MAX_ROWS + 1)
+}
+
+
+def _error(exc: Exception) -> Exception:
+    if isinstance(exc, sqlite3.IntegrityError):
+        return Conflict("the run moved on")
+    return unavailable(exc) if isinstance(exc, sqlite3.Error) else exc

@@ -5,12 +5,34 @@ import re
 import time
 
 _BODY = re.compile(r"[0-9a-f]{32}\Z")
+_BLOCK = 4096
+
+
+class _Random:
+    """Random bits of the system, drawn in blocks: one system call per id would cost more than everything else of it."""
+
+    def __init__(self) -> None:
+        self._block, self._at = b"", 0
+        os.register_at_fork(after_in_child=self._forget)  # or parent and child would go on with the same bits
+
+    def bits80(self) -> int:
+        end = self._at + 10
+        if end > len(self._block):
+            self._block, end = os.urandom(_BLOCK), 10
+        self._at = end
+        return int.from_bytes(self._block[end - 10 : end])
+
+    def _forget(self) -> None:
+        self._block, self._at = b"", 0
+
+
+_random = _Random()
 
 
 def new_body() -> str:
     """32 hex digits: 48 bits of milliseconds, version and variant bits, 74 random bits."""
     ms = time.time_ns() // 1_000_000
-    rand = int.from_bytes(os.urandom(10))
+    rand = _random.bits80()
     high = (ms << 16) | 0x7000 | (rand >> 68)
     low = 0x8000_0000_0000_0000 | (rand & 0x3FFF_FFFF_FFFF_FFFF)
     return f"{high:016x}{low:016x}"

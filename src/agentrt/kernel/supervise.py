@@ -94,7 +94,8 @@ def _signal_tree(group: int, number: int) -> bool:
     """Send a signal to all that is left of the tree; whether anything was."""
     if not _ON_LINUX:
         return _send(os.killpg, group, number)
-    return any([_send(os.kill, pid, number) for pid in _descendants()])
+    reached = [_send(os.kill, pid, number) for pid in _descendants()]
+    return any(reached)
 
 
 def _send(how: Callable[[int, int], None], target: int, number: int) -> bool:

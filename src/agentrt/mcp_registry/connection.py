@@ -12,7 +12,7 @@ from typing import Any, Literal
 import anyio
 import structlog
 
-from agentrt.kernel import Breaker, BreakerState, Invalid, delay
+from agentrt.kernel import Breaker, BreakerState, delay
 from agentrt.tools import CallContext, ToolUnavailable
 
 from .diagnose import Diagnosis, explain
@@ -93,14 +93,10 @@ class Connection:
 
     async def run(self) -> None:
         """Connect, stay connected, connect again, for ever."""
-        failures = 0
-        while True:
-            stood = await self._attempt()
-            _stop_if_asked()
-            failures = 1 if stood else failures + 1
-            await asyncio.sleep(delay(failures, base=self._pace.backoff_s, most=self._pace.most_s))
-            while not self._breaker.allow():
-                await asyncio.sleep(max(self._breaker.retry_in(), 0.01))
+        try:
+            await self._keep_up()
+        finally:
+            self._tried.set()  # nobody need wait for it any more
 
     async def call(self, tool: str, arguments: dict[str, Any], ctx: CallContext, timeout_s: float) -> Any:
         """The server's answer to a call. ToolUnavailable at once where there is no connection to be had."""
@@ -133,6 +129,16 @@ class Connection:
             why = f": {self.diagnosis.problem}" if self.diagnosis else ""
             raise ToolUnavailable(f"the MCP server {self._name!r} is not connected{why}", sent=False)
         return self._link
+
+    async def _keep_up(self) -> None:
+        failures = 0
+        while True:
+            stood = await self._attempt()
+            _stop_if_asked()
+            failures = 1 if stood else failures + 1
+            pause = delay(failures, base=self._pace.backoff_s, most=self._pace.most_s)
+            await asyncio.sleep(max(pause, self._breaker.retry_in() + 0.01))
+            self._breaker.allow()
 
     async def _attempt(self) -> bool:
         """Open a link and hold it until it breaks; whether it ever stood."""
@@ -194,12 +200,12 @@ class Connection:
 
     async def _account(self, failure: BaseException | None, target: Target | None, stood: bool) -> None:
         """Find out why, for people; only news are a warning."""
-        if isinstance(failure, Invalid):
-            found = Diagnosis(failure.message)
-        elif target is None or failure is None:
-            found = Diagnosis("it went away" if failure is None else f"the MCP client cannot be loaded: {failure}")
-        else:
-            found = await explain(target, failure, load(), self.stderr.tail)
+        try:
+            found = await explain(target, failure, self.stderr.tail)
+        except Exception:
+            # A reason that cannot be found must not end what tries again.
+            log.exception("mcp.unexplained", server=self._name)
+            found = Diagnosis("it cannot be reached, for a reason that is in the log")
         news = str(found) != self.last_error
         self.diagnosis, self.last_error = found, str(found)
         say = log.warning if news or stood else log.debug

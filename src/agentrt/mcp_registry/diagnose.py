@@ -63,13 +63,17 @@ async def examine(spec: McpServerSpec, env: Mapping[str, str]) -> Diagnosis | No
     return await _ask(target, await asyncio.to_thread(load))
 
 
-async def explain(target: Target, failure: BaseException, sdk: Sdk, said: tuple[str, ...] = ()) -> Diagnosis:
-    """Why connecting failed. `said` is the end of what a started command wrote to standard error."""
+async def explain(target: Target | None, failure: BaseException | None, said: tuple[str, ...]) -> Diagnosis:
+    """Why a connection failed, or broke. `said` is the end of what a started command wrote to standard error."""
+    if isinstance(failure, Invalid):
+        return Diagnosis(failure.message)
+    problem = _in_words(failure) if failure else "it went away"
+    if target is None:
+        return Diagnosis(problem)
     redact = redactor(target.secrets)
     if isinstance(target, HttpTarget):
-        return await _ask(target, sdk) or Diagnosis(redact(_in_words(failure)))
+        return await _ask(target, load()) or Diagnosis(redact(problem))
     last = next((line.strip() for line in reversed(said) if line.strip()), "")
-    problem = _in_words(failure)
     return Diagnosis(redact(f"{problem}; it last wrote: {last[:300]}" if last else problem))
 
 
@@ -99,12 +103,14 @@ async def _ask(target: HttpTarget, sdk: Sdk) -> Diagnosis | None:
         try:
             answer = await _probe(client, target.url)
         except httpx.ConnectTimeout:
-            return Diagnosis(f"{target.shown} cannot be reached: no connection in {_PROBE_S:g} s", "check host, port and firewall")
+            return Diagnosis(
+                f"{target.shown} cannot be reached: no connection in {_PROBE_S:g} s", "check host, port and firewall"
+            )
         except httpx.TimeoutException:
             return Diagnosis(f"{target.shown} accepts the connection but does not answer", "is it an MCP server?")
         except httpx.ConnectError as exc:
             return _no_connection(target.shown, str(exc))
-        except httpx.HTTPError as exc:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
             return Diagnosis(f"{target.shown} does not speak HTTP: {type(exc).__name__}", "check scheme, host and port")
         better = "" if answer.speaks_mcp or answer.wants_credentials else await _better(client, target.url, httpx)
     return _read(target.shown, answer, better)

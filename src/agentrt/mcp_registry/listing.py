@@ -56,9 +56,8 @@ def _schema(raw: object) -> dict[str, Any]:
     for key in ("properties", "$defs", "definitions"):
         if key in schema and not isinstance(schema[key], dict):
             del schema[key]
-    for name, property in schema.get("properties", {}).items():
-        if not isinstance(property, dict | bool):
-            schema["properties"] = {**schema["properties"], name: {}}
+    if properties := schema.get("properties"):
+        schema["properties"] = {name: told if isinstance(told, dict | bool) else {} for name, told in properties.items()}
     if "required" in schema and not _strings(schema["required"]):
         del schema["required"]
     if "$schema" in schema and not isinstance(schema["$schema"], str):

@@ -24,7 +24,9 @@ def slugs(servers: Iterable[str]) -> dict[str, str]:
 
 def tool_ids(slug: str, tools: Iterable[str]) -> dict[str, str]:
     """The id for each tool of the server `slug`."""
-    return _unique(tools, lambda tool: f"{slug}{SEPARATOR}{_FORBIDDEN.sub('_', tool)}", _LONGEST_ID)
+    start = f"{slug}{SEPARATOR}"
+    halves = _unique(tools, lambda tool: _FORBIDDEN.sub("_", tool), _LONGEST_ID - len(start))
+    return {tool: start + half for tool, half in halves.items()}
 
 
 def _unique(names: Iterable[str], plain: Callable[[str], str], longest: int) -> dict[str, str]:
@@ -36,7 +38,7 @@ def _unique(names: Iterable[str], plain: Callable[[str], str], longest: int) -> 
     takers = Counter(wanted.values())
 
     def settle(name: str, form: str) -> str:
-        if form and len(form) <= longest and (takers[form] == 1 or form.endswith(name)):
+        if form and len(form) <= longest and (takers[form] == 1 or form == name):
             return form
         mark = hashlib.sha256(name.encode()).hexdigest()[:8]
         return f"{form[: longest - 9].rstrip('_')}_{mark}".lstrip("_")

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 import structlog
@@ -141,12 +142,10 @@ class McpRegistry(Module):
         waiting = [connection for connection in waiting if connection.state == "connecting"]
         if not waiting:
             return
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._wait_s):
                 for connection in waiting:
                     await connection.tried()
-        except TimeoutError:
-            return
 
     def _start(self, name: str, slug: str, spec: McpServerSpec) -> Server:
         if spec.auto_approve is not None or spec.always_allow is not None:
@@ -163,9 +162,9 @@ class McpRegistry(Module):
         )
 
     async def _retire(self, server: Server) -> None:
-        until = time.monotonic() + self._drain_s
-        while server.busy and time.monotonic() < until:
-            await asyncio.sleep(0.05)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_s):
+                await server.quiet()
         server.stop()
 
     async def _close_idle(self) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from litestar import get
-from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+
+from agentrt.http import problems
 
 from .views import McpServerDetail, McpServerList, list_of
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 def server_routes(registry: McpRegistry) -> Sequence[Any]:
     """The handlers, bound to a registry."""
 
-    @get("/mcp-servers", tags=["MCP servers"], summary="List MCP servers", operation_id="list_mcp_servers", sync_to_thread=False)
+    @get("/mcp-servers", tags=["MCP servers"], summary="List MCP servers", operation_id="listMcpServers", sync_to_thread=False)
     def list_servers() -> McpServerList:
         return list_of(registry.views())
 
@@ -25,11 +27,11 @@ def server_routes(registry: McpRegistry) -> Sequence[Any]:
         "/mcp-servers/{name:str}",
         tags=["MCP servers"],
         summary="Show an MCP server",
-        operation_id="show_mcp_server",
-        raises=[NotFoundException],
+        operation_id="showMcpServer",
+        responses=problems({404: "There is no such server."}),
         sync_to_thread=False,
     )
-    def show_server(name: str) -> McpServerDetail:
+    def show_server(name: FromPath[str]) -> McpServerDetail:
         return registry.show(name)
 
     return (list_servers, show_server)

@@ -56,7 +56,7 @@ def _load() -> Sdk:
             _defer(name)
     for name, level in _LOUD.items():
         logging.getLogger(name).setLevel(level)
-    stdio = importlib.import_module("mcp.client.stdio")
+    stdio: Any = importlib.import_module("mcp.client.stdio")
     stdio.PROCESS_TERMINATION_TIMEOUT = _LEAVE_S
     return Sdk(
         types=importlib.import_module("mcp_types"),

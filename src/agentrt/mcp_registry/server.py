@@ -1,6 +1,7 @@
 """One configured server: its connections (one, or one per end user), its tools, its calls."""
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
@@ -59,6 +60,9 @@ class Server:
         self.name, self.slug, self.spec = name, slug, spec
         self._env, self._blobs, self._pace, self._spawn, self._on_change = env, blobs, pace, spawn, on_change
         self._turns = asyncio.Semaphore(spec.concurrency)
+        self._calls = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._places: OrderedDict[tuple[str, str], _Place] = OrderedDict()
         if spec.on:
             self._open(("", ""), Principal())
@@ -75,21 +79,47 @@ class Server:
         place = self._places.get(("", ""))
         return place.shown if place else ()
 
-    @property
-    def busy(self) -> bool:
-        return any(place.connection.running for place in self._places.values())
-
     def offer(self, who: Principal) -> Sequence[ToolDef]:
         """The tools this user may be offered now: those known, unless the server was given up for the time being."""
-        place = self._place(who)
+        place = self._nearest(who)
         return () if place.connection.state == "failed" else place.shown
 
     def connection(self, who: Principal) -> Connection:
-        """The connection that serves this user, opened where there is none yet."""
-        return self._place(who).connection
+        """The connection that serves this user, opened where there is none yet and room for one."""
+        return self._nearest(who).connection
 
     async def call(self, call: ToolCall, ctx: CallContext) -> ToolResult:
         """Carry out a call in its turn; waiting for the turn counts against its time."""
+        self._calls += 1
+        self._quiet.clear()
+        try:
+            return await self._call(call, ctx)
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._quiet.set()
+
+    async def quiet(self) -> None:
+        """Until no call is under way."""
+        await self._quiet.wait()
+
+    def close_idle(self, idle_s: float, now: float) -> None:
+        """Close the connections of users who were not heard of for a while."""
+        for key, place in list(self._places.items()):
+            connection = place.connection
+            idle = not connection.running and connection.used_at < now - idle_s
+            if key != ("", "") and idle and connection.state != "connecting":
+                self._close(key)
+
+    def stop(self) -> list[asyncio.Task[None]]:
+        """End all connections; the tasks to wait for."""
+        tasks = [place.task for place in self._places.values()]
+        for task in tasks:
+            task.cancel()
+        self._places.clear()
+        return tasks
+
+    async def _call(self, call: ToolCall, ctx: CallContext) -> ToolResult:
         place = self._place(ctx.who)
         limit = min(ctx.timeout_s, self.spec.call_timeout or ctx.timeout_s)
         try:
@@ -107,21 +137,6 @@ class Server:
             return await self._carry_out(place, call, arguments, ctx, until - clock())
         finally:
             self._turns.release()
-
-    def close_idle(self, idle_s: float, now: float) -> None:
-        """Close the connections of users who were not heard of for a while."""
-        for key, place in list(self._places.items()):
-            connection = place.connection
-            if key != ("", "") and not connection.running and connection.used_at < now - idle_s:
-                self._close(key)
-
-    def stop(self) -> list[asyncio.Task[None]]:
-        """End all connections; the tasks to wait for."""
-        tasks = [place.task for place in self._places.values()]
-        for task in tasks:
-            task.cancel()
-        self._places.clear()
-        return tasks
 
     async def _carry_out(
         self, place: _Place, call: ToolCall, arguments: dict[str, Any], ctx: CallContext, limit: float
@@ -149,6 +164,13 @@ class Server:
         except TimeoutError:
             return
 
+    def _nearest(self, who: Principal) -> _Place:
+        """The place of this user; the one that is nobody's where there is no room for another."""
+        try:
+            return self._place(who)
+        except ToolUnavailable:
+            return self._places["", ""]
+
     def _place(self, who: Principal) -> _Place:
         key = (who.tenant, who.user) if self.spec.per_user and who.user else ("", "")
         place = self._places.get(key)
@@ -158,6 +180,7 @@ class Server:
             self._make_room()
             place = self._open(key, who)
         self._places.move_to_end(key)
+        place.connection.used_at = time.monotonic()
         return place
 
     def _open(self, key: tuple[str, str], who: Principal) -> _Place:

@@ -50,7 +50,9 @@ def target_of(spec: McpServerSpec, who: Principal, env: Mapping[str, str]) -> Ta
     if spec.command and spec.url:
         raise Invalid("it has both a command and a url; keep one of them")
     if spec.type == "sse":
-        raise Invalid("type sse is the transport of 2024, which is not spoken here; give its streamable HTTP address (often …/mcp)")
+        raise Invalid(
+            "type sse is the transport of 2024, which is not spoken here; give its streamable HTTP address (often …/mcp)"
+        )
     return _http(spec, who, env) if spec.transport == "http" else _stdio(spec, env)
 
 

@@ -91,7 +91,10 @@ class Stderr:
             self._listeners.discard(voice)
 
     async def hand_on(self) -> None:
-        """Carry lines to the listeners, for ever."""
+        """Carry lines to the listeners, for ever. What an earlier process wrote is nothing to the calls of this one."""
+        while not self._waiting.empty():
+            self._waiting.get_nowait()
+            self._waiting.task_done()
         while True:
             text = await self._waiting.get()
             for voice in tuple(self._listeners):

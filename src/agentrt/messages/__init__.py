@@ -1,4 +1,4 @@
-from .parts import File, Image, Message, Part, Role, Text, Thinking, ToolCall, ToolResult, says
+from .parts import File, Image, Message, Part, Role, Text, Thinking, ToolCall, ToolResult, gap, says
 from .usage import Usage
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "ToolCall",
     "ToolResult",
     "Usage",
+    "gap",
     "says",
 ]

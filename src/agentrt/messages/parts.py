@@ -81,3 +81,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
 def says(role: Role, text: str) -> Message:
     """A message of one text part."""
     return Message(role, (Text(text),))
+
+
+def gap(before: str, after: str) -> str:
+    """What stands between two texts of one answer that a tool's work parted: a blank line, unless white space is there."""
+    return "" if not before or not after or before[-1].isspace() or after[0].isspace() else "\n\n"

@@ -12,7 +12,7 @@ from agentrt.events import (
     RunCompleted,
     RunFailed,
 )
-from agentrt.messages import Thinking, ToolCall, Usage
+from agentrt.messages import Thinking, ToolCall, Usage, gap
 
 from .frames import usage_of
 from .text import encode, quoted
@@ -38,6 +38,7 @@ class Collector:
         match record.event:
             case ModelCompleted(message=message, usage=usage):
                 self.usage += usage
+                self._say(message.text)
                 for part in message.parts:
                     if isinstance(part, Thinking) and part.text:
                         self._reasoning.append(part.text)
@@ -45,12 +46,15 @@ class Collector:
                         self._calls += (part,)
             case ModelFailed(usage=usage):
                 self.usage += usage
-            case FinalText(text=text):
-                self._text = text
+            case FinalText(text=text) if not self._text.endswith(text):  # the result that ended an autonomous task
+                self._say(text)
             case RunCompleted() | RunFailed() | RunCancelled() as end:
                 self.end = end
             case _:
                 pass
+
+    def _say(self, text: str) -> None:
+        self._text += gap(self._text, text) + text
 
     def body(self, *, answer_id: str, created: int, model: str) -> bytes:
         """The `chat.completion` of a run that completed."""

@@ -16,7 +16,7 @@ from agentrt.events import (
     TextDelta,
     ToolCallDelta,
 )
-from agentrt.messages import ToolCall, Usage
+from agentrt.messages import ToolCall, Usage, gap
 from agentrt.runs import event_object
 
 from .text import encode, line, quoted
@@ -54,6 +54,7 @@ class Frames:
         self._sent_calls: list[str] = []
         self._shown: list[str] = []
         self._began = False
+        self._fresh = True  # no text of the model call under way was shown yet
         self.usage = Usage()
         self.end: RunCompleted | RunFailed | RunCancelled | None = None
 
@@ -65,8 +66,10 @@ class Frames:
             event = item.event
             if event.__class__ is TextDelta:
                 text: str = event.text  # type: ignore[union-attr]
-                if not self._began:
-                    out.append(self._role(b'""'))
+                if not text:
+                    continue
+                if self._fresh:
+                    text = self._opening(text, out)
                 self._shown.append(text)
                 out += (content, quoted(text), tail)
             elif item.__class__ is Delta:
@@ -89,6 +92,13 @@ class Frames:
     def fail(error: bytes) -> bytes:
         """The last event of a stream that broke off; `error` is the whole error body. No `[DONE]`: it is not done."""
         return b"data: %b\n\n" % error
+
+    def _opening(self, text: str, out: list[bytes]) -> str:
+        """The first text of a model call, set apart from what an earlier one said."""
+        if not self._began:
+            out.append(self._role(b'""'))
+        self._fresh = False
+        return gap(self._shown[-1] if self._shown else "", text) + text
 
     def _role(self, content: bytes) -> bytes:
         self._began = True
@@ -122,6 +132,7 @@ class Frames:
         match event:
             case ModelStarted():
                 self._indices.clear()
+                self._fresh = True
             case ModelCompleted(message=message, usage=usage):
                 self.usage += usage
                 for call in message.calls:
@@ -140,14 +151,8 @@ class Frames:
 
     def _rest(self, text: str, out: list[bytes]) -> None:
         """What of the run's answer no model said aloud: the result with which an autonomous agent ends its task."""
-        shown = "".join(self._shown)
-        if text == shown:
-            return
-        rest = text[len(shown) :] if text.startswith(shown) else f"\n\n{text}"
-        if not self._began:
-            out.append(self._role(b'""'))
-        self._shown.append(rest)
-        out += (self._content, quoted(rest), self._tail)
+        if not "".join(self._shown).endswith(text):
+            out += (self._content, quoted(self._opening(text, out)), self._tail)
 
     def _told(self, record: Record) -> bytes:
         return self._head + b'],"agentrt":%b' % line(event_object(record)) + self._after

@@ -25,7 +25,8 @@ class Headers:
         self._by_name = dict(raw)
 
     def text(self, name: bytes) -> str:
-        return self._by_name.get(name, b"").decode("latin-1").strip()
+        value = self._by_name.get(name)
+        return "" if value is None else value.decode("latin-1").strip()
 
     @property
     def wants_events(self) -> bool:

@@ -5,6 +5,8 @@ from litestar import get, post
 from litestar.params import FromPath
 from litestar.types import ASGIApp
 
+from agentrt.http import problems
+
 from .chat import Chat
 from .models import ModelCard, ModelList, Shelf
 from .schema import ChatOperation
@@ -34,6 +36,7 @@ def routes(chat: Chat, shelf: Shelf) -> Sequence[Any]:
         sync_to_thread=False,
         operation_id="retrieveModel",
         summary="One agent or model",
+        responses=problems({404: "No such model."}),
         tags=["openai"],
     )
     def retrieve_model(name: FromPath[str]) -> ModelCard:

@@ -7,7 +7,7 @@ import msgspec
 from litestar.openapi.spec import Operation
 
 from .body import ChatBody
-from .shapes import ChatCompletion, ChatCompletionChunk, ErrorBody
+from .shapes import ChatCompletion, ChatCompletionChunk
 
 _HEADERS = {
     "X-Session-Id": "The conversation that this request belongs to; also `X-Conversation-Id`.",
@@ -23,6 +23,7 @@ _ANSWER_HEADERS = {
     "x-agentrt-ignored": "Parameters that were dropped with notice.",
     "x-agentrt-overhead-ms": "The time that was the server's own; on a stream until its first byte.",
 }
+# Their body is the same all over `/v1`: `http` adds it.
 _ERRORS = {
     400: "The request cannot be used; `param` names the place.",
     404: "No such model.",
@@ -44,7 +45,7 @@ class ChatOperation(Operation):
     def __post_init__(self) -> None:
         self.request_body = _json_body(_schema(ChatBody) | {"additionalProperties": True})  # type: ignore[assignment]
         self.parameters = [_header(name, text) for name, text in _HEADERS.items()]  # type: ignore[misc]
-        self.responses = {"200": _answer()} | {str(s): _error(text) for s, text in _ERRORS.items()}  # type: ignore[assignment]
+        self.responses = {"200": _answer()} | {str(s): {"description": text} for s, text in _ERRORS.items()}  # type: ignore[assignment]
 
 
 def _answer() -> dict[str, Any]:
@@ -56,10 +57,6 @@ def _answer() -> dict[str, Any]:
             "text/event-stream": {"schema": _schema(ChatCompletionChunk)},
         },
     }
-
-
-def _error(text: str) -> dict[str, Any]:
-    return {"description": text, "content": {"application/json": {"schema": _schema(ErrorBody)}}}
 
 
 def _json_body(schema: dict[str, Any]) -> dict[str, Any]:

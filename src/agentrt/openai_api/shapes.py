@@ -88,14 +88,3 @@ class ChatCompletionChunk(Shape, frozen=True):
     choices: list[ChunkChoice]
     usage: ChatUsage | None = None
     agentrt: dict[str, Any] = {}
-
-
-class ErrorDetail(Shape, frozen=True):
-    message: str
-    type: str
-    param: str | None = None
-    code: str | None = None
-
-
-class ErrorBody(Shape, frozen=True):
-    error: ErrorDetail

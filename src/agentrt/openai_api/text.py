@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from agentrt.http import one_line
+
 encode = msgspec.json.Encoder().encode
 
 
@@ -17,16 +19,9 @@ def quoted(text: str) -> bytes:
         data = encode(text)
     except UnicodeEncodeError:
         data = encode(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
-    return data if text.isascii() else _escaped(data)
+    return data if text.isascii() else one_line(data)
 
 
 def line(value: Any) -> bytes:
     """Any JSON value on one line."""
-    return _escaped(encode(value))
-
-
-def _escaped(data: bytes) -> bytes:
-    for sign, escape in ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085")):
-        if sign in data:
-            data = data.replace(sign, escape)
-    return data
+    return one_line(encode(value))

@@ -12,8 +12,8 @@ from agentrt.tools import ToolDef
 
 class ModelAsk(msgspec.Struct, frozen=True, kw_only=True):
     """One model call. `parameters` have OpenAI's names (`temperature`, `max_tokens`, `response_format`, `tool_choice`, …);
-    `caller_tools` are offered beside `tools`, in that order. `call_prefix` begins the id of every tool call in the answer
-    (`call_prefix` + three digits)."""
+    `caller_tools` are offered beside `tools`, in that order. `call_prefix` begins the id of every tool call in the answer;
+    three digits follow, counted from `first_call`."""
 
     model: str
     system: tuple[str, ...] = ()
@@ -22,6 +22,7 @@ class ModelAsk(msgspec.Struct, frozen=True, kw_only=True):
     caller_tools: tuple[CallerTool, ...] = ()
     parameters: dict[str, Any] = {}
     call_prefix: str = "call_"
+    first_call: int = 0
     user: str = ""
 
 

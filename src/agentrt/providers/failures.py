@@ -12,7 +12,7 @@ from .errors import ModelFailure
 _CODES = {
     400: "invalid_request",
     401: "authentication",
-    402: "rate_limit",
+    402: "permission",
     403: "permission",
     404: "not_found",
     408: "timeout",
@@ -38,7 +38,7 @@ _TRANSIENT = frozenset({"rate_limit", "overloaded", "server_error", "timeout"})
 # Errors that waiting does not heal although their status says so.
 _FINAL = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _TOO_LONG = re.compile(r"context[ _]length|context window|maximum context|too many tokens|prompt is too long", re.IGNORECASE)
-_SECRET = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai|AIza)[-_][\w*.-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
+_SECRET = re.compile(r"\b(?:sk|pk|rk|gsk|xai)[-_][\w*.-]{6,}|\bAIza[\w-]{10,}|\bBearer\s+\S+", re.IGNORECASE)
 _MOST = 400
 
 
@@ -89,7 +89,7 @@ def failure(
     code = _code_of(status, said)
     text = clean(said.message, secrets)
     message = f"{provider} {_STATUS_WORDS[code]} ({status})" + (f": {text}" if text else "")
-    retryable = code in _TRANSIENT and status != 402 and said.code not in _FINAL and said.kind not in _FINAL
+    retryable = code in _TRANSIENT and said.code not in _FINAL and said.kind not in _FINAL
     return ModelFailure(message, code=code, status=status, retryable=retryable, retry_after_s=retry_after_s)
 
 

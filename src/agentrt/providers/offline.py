@@ -46,7 +46,7 @@ class OfflineClient:
         rule = said.rule
         shown_at_most = None if rule.fail is None else rule.fail.after
         at_once: list[Chunk] = []
-        for chunk in islice(_chunks(said, ask.call_prefix), shown_at_most):
+        for chunk in islice(_chunks(said, ask), shown_at_most):
             if rule.delay_ms:
                 await asyncio.sleep(rule.delay_ms / 1000)
                 yield [chunk]
@@ -60,14 +60,19 @@ class OfflineClient:
             raise _failure(rule.fail)
 
 
-def _chunks(said: Answer, prefix: str) -> Iterator[Chunk]:
+def _chunks(said: Answer, ask: ModelAsk) -> Iterator[Chunk]:
     size = said.rule.chunk
     for start in range(0, len(said.reasoning), size):
         yield ReasoningDelta(text=said.reasoning[start : start + size])
     for start in range(0, len(said.text), size):
         yield TextDelta(text=said.text[start : start + size])
-    for index, (name, arguments) in enumerate(said.calls):
-        yield ToolCallDelta(index=index, id=f"{prefix}{index:03d}", name=name, arguments=arguments)
+    for index, call in enumerate(_calls(said, ask)):
+        yield ToolCallDelta(index=index, id=call.id, name=call.name, arguments=call.arguments)
+
+
+def _calls(said: Answer, ask: ModelAsk) -> list[ToolCall]:
+    numbered = enumerate(said.calls, ask.first_call)
+    return [ToolCall(f"{ask.call_prefix}{number:03d}", name, arguments) for number, (name, arguments) in numbered]
 
 
 def _done(said: Answer, ask: ModelAsk) -> Done:
@@ -76,7 +81,7 @@ def _done(said: Answer, ask: ModelAsk) -> Done:
         parts.append(Thinking(said.reasoning, "offline"))
     if said.text:
         parts.append(Text(said.text))
-    parts += [ToolCall(f"{ask.call_prefix}{i:03d}", name, arguments) for i, (name, arguments) in enumerate(said.calls)]
+    parts += _calls(said, ask)
     message = Message("assistant", tuple(parts))
     return Done(message=message, usage=_usage(said, ask, message), stop=said.stop, model=ask.model)
 

@@ -30,10 +30,10 @@ class _Slot:
 
 
 class CallsReader:
-    """Joins pieces to calls with our ids: `prefix` and three digits, in the order in which the calls began."""
+    """Joins pieces to calls with our ids: `prefix` and three digits from `first`, in the order in which the calls began."""
 
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
+    def __init__(self, prefix: str, first: int = 0) -> None:
+        self._prefix, self._first = prefix, first
         self._slots: list[_Slot] = []
         self._by_index: dict[int, _Slot] = {}
 
@@ -63,7 +63,7 @@ class CallsReader:
         slot = self._known(delta, name)
         if slot is None:
             place = len(self._slots)
-            slot = _Slot(place, f"{self._prefix}{place:03d}", delta.id or "")
+            slot = _Slot(place, f"{self._prefix}{self._first + place:03d}", delta.id or "")
             self._slots.append(slot)
         elif delta.id and not slot.their_id:
             slot.their_id = delta.id

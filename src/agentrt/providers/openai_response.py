@@ -78,7 +78,7 @@ class OpenAIReader:
         self._sse = SseSplitter()
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._calls = CallsReader(ask.call_prefix)
+        self._calls = CallsReader(ask.call_prefix, ask.first_call)
         self._usage: _Usage | None = None
         self._stop = ""
         self._model = ""
@@ -151,7 +151,9 @@ class OpenAIReader:
             raise in_stream(self._provider, piece.error, secrets=self._secrets)
 
     def _take_choice(self, choice: _Choice, out: list[Chunk]) -> None:
-        delta = choice.delta or choice.message
+        delta = choice.delta
+        if delta is None and (delta := choice.message) is not None:
+            self.ended = True  # a whole answer, not a piece of one
         if delta is not None:
             if content := delta.content:
                 if isinstance(content, str):

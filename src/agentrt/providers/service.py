@@ -7,13 +7,14 @@ A new wire format joins `ADAPTERS` (entry.py) and `_adapter`; what wraps a clien
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import Any, Self
 
 import msgspec
 import structlog
 
 from agentrt.agents import Retry
-from agentrt.kernel import Invalid, ModuleHealth
+from agentrt.kernel import Invalid, Module, ModuleHealth
 
 from .choice import OFFLINE, Choice, Directory
 from .client import ModelClient
@@ -46,11 +47,13 @@ class ModelInfo(msgspec.Struct, frozen=True):
         return f"{self.provider}/{self.id}"
 
 
-class Providers:
+class Providers(Module):
     """Owns every connection to a provider: an async context manager, opened once.
 
     `entries` come from `entries_from`. `ollama` is where a local Ollama is looked for when nothing says where it is.
     """
+
+    name = "providers"
 
     def __init__(
         self,
@@ -64,26 +67,33 @@ class Providers:
         self._transports: list[Transport] = []
         self._clients: dict[str, ModelClient] = {}
         self._listings: dict[str, Listing] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._behind: asyncio.Task[None] | None = None
         self._group = asyncio.TaskGroup()
         self._offline = OfflineClient(self._why_offline(), rules)
 
     async def __aenter__(self) -> Self:
-        """Look for a local Ollama (0.3 s at most), then ask for model lists behind the scenes."""
+        """Look for a local Ollama (0.3 s at most); what takes longer goes on behind a server that already runs."""
         await self._find_ollama()
         for name in self._directory().usable():
             self._clients[name] = self._adapter(name, self._entries[name])
         await self._group.__aenter__()
-        for name, listing in self._listings.items():
-            self._tasks.append(self._group.create_task(listing.keep(), name=f"list models of {name}"))
+        if self._clients:
+            self._behind = self._group.create_task(self._come_up(), name="providers come up")
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        for task in self._tasks:
-            task.cancel()
+        if self._behind is not None:
+            self._behind.cancel()
         await self._group.__aexit__(None, None, None)
         for transport in self._transports:
             await transport.close()
+
+    async def _come_up(self) -> None:
+        # Importing it takes 70 ms, which the first chat would wait for.
+        await asyncio.to_thread(import_module, "aiohttp")
+        async with asyncio.TaskGroup() as group:
+            for name, listing in self._listings.items():
+                group.create_task(listing.keep(), name=f"list models of {name}")
 
     def choose(self, chain: Sequence[str]) -> Choice:
         """The first model of a profile's chain whose provider is configured.

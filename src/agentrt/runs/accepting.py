@@ -123,29 +123,31 @@ class Acceptance:
     ) -> tuple[str | None, int, tuple[Message, ...]]:
         if (asked := await self._answered_run(who, messages)) is not None:
             run_id, at = asked
-            return run_id, len(await self._sessions.history(run_id)), messages[at + 1 :]
+            return run_id, len(await self._sessions.history(run_id)), messages[at:]
         if head_run is None:
             return None, 0, messages
         placed = await self._sessions.place(head_run, messages)
         return (head_run if placed.base_length else None), placed.base_length, placed.new
 
     async def _answered_run(self, who: Principal, messages: tuple[Message, ...]) -> tuple[str, int] | None:
-        """The run whose calls to the caller's tools these messages answer, and where in them it asked.
+        """The run whose calls to the caller's tools these messages answer, and where in them the answers begin.
 
-        Our call ids carry their run's id, so the answer leads back whatever else the caller resent.
+        Our call ids carry their run's id, so the answers lead back whatever else the caller resent, or did not. Invalid
+        where some of the run's calls are left unanswered.
         """
-        at = next((i for i in reversed(range(len(messages))) if messages[i].calls), None)
-        if at is None or not any(m.role == "tool" for m in messages[at + 1 :]):
+        asked_at = next((i for i in reversed(range(len(messages))) if messages[i].calls), -1)
+        at = next((i for i in range(asked_at + 1, len(messages)) if messages[i].role == "tool"), None)
+        if at is None:
             return None
-        calls = {call.id for call in messages[at].calls}
-        run_ids = {f"run_{body_of(id_)[:32]}" for id_ in calls}
+        answered = {p.call_id for m in messages[at:] for p in m.parts if isinstance(p, ToolResult)}
+        run_ids = {f"run_{body_of(id_)[:32]}" for id_ in answered}
         run_id = next(iter(run_ids))
-        if len(run_ids) != 1 or not is_id("run", run_id):
+        if len(run_ids) != 1 or not is_id("run", run_id) or not await self._sessions.owns(who, run_id):
+            if asked_at < 0:
+                raise Invalid("a tool message answers a call that is not known here", param="messages", code="call_unknown")
             return None
-        if not await self._sessions.owns(who, run_id):
-            return None
-        answered = {p.call_id for m in messages[at + 1 :] for p in m.parts if isinstance(p, ToolResult)}
-        if missing := sorted(calls - answered):
+        segments = (await self._sessions.part(run_id)).segments
+        if missing := sorted({call.id for call in segments[-1].shown.calls} - answered):
             raise Invalid(f"the tool calls {', '.join(missing)} are not answered", param="messages", code="calls_unanswered")
         return run_id, at
 

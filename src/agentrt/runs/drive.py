@@ -4,18 +4,29 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
+
+import structlog
 
 from agentrt.agents import AgentSpec
 from agentrt.events import Record, StoredEvent
 from agentrt.journal import Journal
-from agentrt.kernel import Principal
+from agentrt.kernel import Principal, Unavailable, delay
 from agentrt.messages import Message
 from agentrt.tools import Offer
 
 from .policy import Command
 from .state import RunState, advance
 
+log = structlog.get_logger()
+
 NO_TOOLS = Offer({})
+# refusals of the database in a row, a quarter of a minute in all, before those who wait for the run are told
+PATIENCE = 6
+
+
+class ActStopped(Exception):
+    """The run was interrupted, or its time is up, while something was done for it."""
 
 
 class Drive:
@@ -42,8 +53,31 @@ class Drive:
         return self.state
 
     async def append(self, events: Sequence[StoredEvent]) -> None:
-        """Facts, at the end of the log."""
-        self.absorb(await self._journal.append(self.known.run_id, events))
+        """Facts, at the end of the log. While the database refuses they are held: what happened is not forgotten."""
+        for attempt in count(1):
+            try:
+                if attempt > 1 and not await self.catch_up(events):
+                    return
+                return self.absorb(await self._journal.append(self.known.run_id, events))
+            except Unavailable as exc:
+                await self.pause(attempt, exc)
+
+    async def catch_up(self, events: Sequence[StoredEvent]) -> list[StoredEvent]:
+        """Read what the log has beyond the known state; which of `events` are not in it.
+
+        A connection that breaks during a commit leaves open whether it took place: only the log knows.
+        """
+        records = await self._journal.read(self.known.run_id, self.known.seq)
+        self.absorb(records)
+        written = [record.event for record in records]
+        return [event for event in events if event not in written]
+
+    async def pause(self, attempt: int, refused: Unavailable) -> None:
+        """Wait for a database that refuses. Who follows the run is told when that takes long; the run itself goes on after it."""
+        log.warning("run.write_refused", run_id=self.known.run_id, reason=refused.message, attempt=attempt)
+        if attempt == PATIENCE:
+            self._journal.fail(self.known.run_id, refused)
+        await asyncio.sleep(delay(attempt))
 
     def absorb(self, records: Sequence[Record]) -> None:
         """Fold records into the state in the order of the log, whatever order their appends came back in."""
@@ -59,17 +93,23 @@ class Drive:
         """End the acts under way now; their outcomes will say so. Safe at any time."""
         self.interrupted = True
         for scope in self._scopes:
-            scope.reschedule(0)
+            if not scope.expired():
+                scope.reschedule(0)
 
     @asynccontextmanager
     async def acting(self) -> AsyncIterator[None]:
-        """An act: TimeoutError inside it once the run is interrupted, or its time is up."""
-        async with asyncio.timeout_at(0 if self.interrupted else self._deadline()) as scope:
-            self._scopes.add(scope)
-            try:
+        """An act: ActStopped once the run is interrupted, or its time is up."""
+        scope = asyncio.timeout_at(0 if self.interrupted else self._deadline())
+        try:
+            async with scope:
+                self._scopes.add(scope)
                 yield
-            finally:
-                self._scopes.discard(scope)
+        except TimeoutError as exc:
+            if not scope.expired():
+                raise  # it is the act's own
+            raise ActStopped from exc
+        finally:
+            self._scopes.discard(scope)
 
     def seconds_left(self) -> float:
         """Until the `seconds` budget is spent; a day where there is none."""

@@ -1,13 +1,11 @@
 """Carries out what the policy decides, writing intents before and outcomes after."""
 
-import asyncio
 from collections.abc import Sequence
-
-import structlog
+from itertools import count
 
 from agentrt import events as e
 from agentrt.journal import Journal
-from agentrt.kernel import Clock, Conflict, Unavailable, delay
+from agentrt.kernel import Clock, Conflict, Unavailable
 from agentrt.messages import Text, ToolResult, says
 from agentrt.tools import ToolBox
 
@@ -17,10 +15,7 @@ from .model_call import ModelCaller
 from .state import RunState, advance, fold
 from .tool_call import ToolCaller
 
-log = structlog.get_logger()
-
 GO_ON = "Go on with the task. When it is done, call finish_task with the result."
-WRITE_ATTEMPTS = 6
 
 
 class Engine:
@@ -54,24 +49,21 @@ class Engine:
         await self.carry_on(drive)
 
     async def _settle(self, drive: Drive, outcomes: list[e.StoredEvent]) -> None:
-        """Write outcomes and what follows from them; while the database refuses, hold them and try again for a while."""
-        for attempt in range(1, WRITE_ATTEMPTS + 1):
+        """Write outcomes and what follows from them. While the database refuses they are held: none is forgotten."""
+        moved = False
+        for attempt in count(1):
             try:
+                if moved:
+                    outcomes, moved = await drive.catch_up(outcomes), False
                 state = drive.known
                 if self.stopping:
                     drive.acts = ()
                     return await drive.append(outcomes) if outcomes else None
                 return await self._write(drive, self._ahead(state, outcomes), list(outcomes), state.seq)
-            except Conflict:  # somebody added a fact meanwhile: keep ours, read again, decide again
-                if outcomes:
-                    await self._journal.append(drive.known.run_id, outcomes)
-                    outcomes = []
-                drive.state = fold(await self._journal.read(drive.known.run_id))
+            except Conflict:  # somebody added a fact meanwhile: read it, and decide again
+                moved = True
             except Unavailable as exc:
-                if attempt == WRITE_ATTEMPTS:
-                    raise
-                log.warning("run.write_refused", run_id=drive.known.run_id, reason=exc.message, attempt=attempt)
-                await asyncio.sleep(delay(attempt))
+                await drive.pause(attempt, exc)
 
     async def _write(self, drive: Drive, state: RunState, events: list[e.StoredEvent], after: int) -> None:
         """Decide from `state` until there is something to do, and write `events` and all of that behind `after`."""
@@ -87,9 +79,18 @@ class Engine:
             if acts or not new:
                 break
         if events:
-            await self._journal.append(state.run_id, events, after=after)
+            await self._append(state.run_id, events, after)
         drive.state, drive.acts = state, acts
         drive.absorb([])
+
+    async def _append(self, run_id: str, events: list[e.StoredEvent], after: int) -> None:
+        """Append behind `after`; Conflict where the log has moved on, unless it was with just these events."""
+        try:
+            await self._journal.append(run_id, events, after=after)
+        except Conflict:  # a commit that seemed to be refused may have taken place
+            written = await self._journal.read(run_id, after)
+            if [record.event for record in written[: len(events)]] != events:
+                raise
 
     def _ahead(self, state: RunState, events: Sequence[e.StoredEvent]) -> RunState:
         """The state once `events` are written behind it."""
@@ -116,7 +117,7 @@ class Engine:
             case p.Wait():
                 raise AssertionError("nothing is under way while a decision is made")
             case _:
-                return _ending(command)
+                return _ending(command, state.accepted.session_id)
 
     async def _perform(self, drive: Drive, acts: Sequence[p.Command]) -> list[e.StoredEvent]:
         """The outcomes that are not in the log yet."""
@@ -126,19 +127,19 @@ class Engine:
         return await self._tools.call_all(drive, [act for act in acts if isinstance(act, p.CallTool)])
 
 
-def _ending(command: p.Command) -> list[e.StoredEvent]:
+def _ending(command: p.Command, session_id: str | None) -> list[e.StoredEvent]:
     match command:
         case p.StopOverBudget(budget=budget, limit=limit, spent=spent):
             message = f"the run reached its {budget} budget: {limit:g} allowed, {spent:g} needed"
             return [
                 e.BudgetExceeded(budget=budget, limit=limit, spent=spent),
-                e.RunFailed(code="budget_exceeded", message=message),
+                e.RunFailed(code="budget_exceeded", message=message, session_id=session_id),
             ]
         case p.Complete(text=text, finish_reason=reason):
-            return [e.FinalText(text=text), e.RunCompleted(finish_reason=reason)]
+            return [e.FinalText(text=text), e.RunCompleted(finish_reason=reason, session_id=session_id)]
         case p.Fail(code=code, message=message):
-            return [e.RunFailed(code=code, message=message)]
+            return [e.RunFailed(code=code, message=message, session_id=session_id)]
         case p.Cancel(reason=reason):
-            return [e.RunCancelled(reason=reason)]
+            return [e.RunCancelled(reason=reason, session_id=session_id)]
         case _:
             raise AssertionError(f"{type(command).__name__} ends no run")

@@ -14,7 +14,7 @@ from agentrt.kernel import Principal, body_of
 from agentrt.messages import Message, Text
 from agentrt.providers import Done, ModelAsk, ModelClient, ModelFailure, Retrying
 
-from .drive import Drive
+from .drive import ActStopped, Drive
 
 log = structlog.get_logger()
 
@@ -39,7 +39,7 @@ class ModelCaller:
                 outcome = await self._stream(drive, step, watch)
         except ModelFailure as exc:
             outcome = self._failed(drive, step, exc.code, exc.message)
-        except TimeoutError:
+        except ActStopped:
             outcome = self._failed(drive, step, *_why_stopped(drive))
         except Exception as exc:  # a client's mistake must not hang the run
             log.exception("model.crashed", run_id=drive.known.run_id)
@@ -50,7 +50,7 @@ class ModelCaller:
     async def _stream(self, drive: Drive, step: int, watch: "_Watch") -> Outcome:
         state = drive.known
         client = self._clients(state.accepted.provider, drive.spec.retry)
-        ask = await self._ask(drive, step)
+        ask = await self._ask(drive)
         async with aclosing(client.stream(ask)) as stream:
             async for batch in stream:
                 last = batch[-1]
@@ -66,7 +66,7 @@ class ModelCaller:
                 self._journal.show(state.run_id, step, batch)  # type: ignore[arg-type]  # Done and Retrying come alone
         raise ModelFailure("the model's answer ended without its end", code="truncated", retryable=True)
 
-    async def _ask(self, drive: Drive, step: int) -> ModelAsk:
+    async def _ask(self, drive: Drive) -> ModelAsk:
         state = drive.known
         started = state.started
         messages = (*examples_of(drive.spec), *drive.history, *state.transcript.messages)
@@ -77,7 +77,9 @@ class ModelCaller:
             tools=drive.offer.defs,
             caller_tools=started.ask.tools,
             parameters=started.ask.parameters,
-            call_prefix=f"call_{body_of(state.run_id)}{step % 100:02d}"[:39],
+            # with three digits forty characters, which is what OpenAI takes back
+            call_prefix=f"call_{body_of(state.run_id)}",
+            first_call=sum(len(m.calls) for m in state.transcript.produced) % 1000,
             user=started.user,
         )
 

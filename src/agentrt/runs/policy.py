@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from agentrt.agents import Budgets, Effect
+from agentrt.events import ModelFailed
 from agentrt.messages import ToolCall, ToolResult
 
 from .state import Call, RunState
@@ -99,11 +100,18 @@ def decide(state: RunState, facts: Facts) -> tuple[Command, ...]:
         mine = state.open_model_call.boot == facts.boot
         return (Wait(),) if mine else (AbandonModelCall(state.open_model_call.step),)
     if state.failure is not None:
-        return (Fail(state.failure.code, state.failure.message),)
+        return (_give_up(state, state.failure, facts),)
     unfinished = [c for c in state.calls.values() if c.stage != "finished" and c.call.name not in state.caller_tools]
     commands = tuple(_advance_call(state, c, facts) for c in unfinished) or _next_turn(state)
     over = _over_budget(state, facts, commands)
     return (over,) if over else commands
+
+
+def _give_up(state: RunState, failure: ModelFailed, facts: Facts) -> Command:
+    seconds = facts.budgets.seconds
+    if failure.code == "budget_exceeded" and seconds is not None:
+        return StopOverBudget("seconds", seconds, _seconds(state, facts))
+    return Fail(failure.code, failure.message)
 
 
 def _next_turn(state: RunState) -> tuple[Command, ...]:
@@ -130,28 +138,27 @@ def _cancel(state: RunState, facts: Facts) -> tuple[Command, ...]:
 
 def _advance_call(state: RunState, call: Call, facts: Facts) -> Command:
     name = call.call.name
-    effect = facts.effects.get(name, "unsafe")
     if call.stage == "new":
         if name not in state.offered:
             offered = ", ".join(sorted(state.offered)) or "none"
             return RefuseTool(call.call, "unknown_tool", f"There is no tool {name!r}. Tools: {offered}.")
-        return CallTool(call.call, effect, 1)
+        return CallTool(call.call, facts.effects.get(name, "unsafe"), 1)
     if call.boot == facts.boot:
         return Wait()
-    if effect == "unsafe":  # we died between the intent and the outcome
+    if call.effect == "unsafe":  # we died between the intent and the outcome
         text = "The server stopped while this tool ran. Whether it took effect is unknown; it was not made again."
         return RefuseTool(call.call, "outcome_unknown", text)
-    return CallTool(call.call, effect, call.attempts + 1)
+    return CallTool(call.call, call.effect, call.attempts + 1)
 
 
 def _over_budget(state: RunState, facts: Facts, commands: Sequence[Command]) -> StopOverBudget | None:
     """The first limit that carrying out `commands` would pass. An answer that is there is never withheld."""
     if not any(isinstance(c, CallModel | CallTool | GoOn) for c in commands):
         return None
-    budgets, seconds = facts.budgets, (facts.now_us - state.at) / 1e6
+    budgets, seconds = facts.budgets, _seconds(state, facts)
     tool_calls = state.tool_calls + sum(isinstance(c, CallTool) and c.attempt == 1 for c in commands)
     if budgets.seconds is not None and seconds >= budgets.seconds:
-        return StopOverBudget("seconds", budgets.seconds, round(seconds, 3))
+        return StopOverBudget("seconds", budgets.seconds, seconds)
     if budgets.tool_calls is not None and tool_calls > budgets.tool_calls:
         return StopOverBudget("tool_calls", budgets.tool_calls, tool_calls)
     if budgets.tokens is not None and state.usage.total >= budgets.tokens:
@@ -160,6 +167,10 @@ def _over_budget(state: RunState, facts: Facts, commands: Sequence[Command]) -> 
     if budgets.steps is not None and asks_again and state.step >= budgets.steps:
         return StopOverBudget("steps", budgets.steps, state.step)
     return None
+
+
+def _seconds(state: RunState, facts: Facts) -> float:
+    return round((facts.now_us - state.at) / 1e6, 3)
 
 
 def _answer(state: RunState) -> str:

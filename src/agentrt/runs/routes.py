@@ -5,12 +5,11 @@ from typing import Annotated, Any, Literal
 
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.exceptions import NotFoundException
-from litestar.params import FromPath, FromQuery, JSONBody
-from msgspec import Meta
+from litestar.openapi import ResponseSpec
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 
 from agentrt.events import Delta, End, Record
-from agentrt.http import EventStream, RawResponse
+from agentrt.http import EventStream, RawResponse, problems
 from agentrt.kernel import Invalid, Principal
 from agentrt.messages import says
 
@@ -21,6 +20,17 @@ from .views import RunFilter, RunPage, RunRequest, RunView, StartRun, StepPage
 from .wire import EventFrames
 
 MAX_WAIT_S = 600.0
+NOT_FOUND = problems({404: "There is no such run."})
+ENDED = problems({409: "The run ended otherwise before."})
+REFUSED = problems(
+    {
+        404: "There is no such agent, model or session.",
+        409: "The Idempotency-Key was used with another body.",
+        429: "Too many runs are waiting.",
+    }
+)
+EVENTS = {200: ResponseSpec(None, description="With `stream: true`: the run's events, as they happen.")}
+NO_MORE = {204: ResponseSpec(None, description="The run has ended, and nothing comes after the cursor.")}
 
 
 class RunsController(Controller):
@@ -29,18 +39,18 @@ class RunsController(Controller):
     path = "/runs"
     tags = ("runs",)
 
-    @post(status_code=202, summary="Start a run")
+    @post(status_code=202, summary="Start a run", operation_id="startRun", responses=REFUSED | EVENTS)
     async def start(
         self,
         data: JSONBody[RunRequest],
         request: Request[Any, Any, Any],
         runs: NamedDependency[RunService],
         who: NamedDependency[Principal],
-        wait: FromQuery[Annotated[float, Meta(ge=0, le=MAX_WAIT_S)]] = 0,
+        wait: Annotated[float, QueryParameter(ge=0, le=MAX_WAIT_S)] = 0,
+        key: Annotated[str, HeaderParameter(name="Idempotency-Key")] = "",
     ) -> Response[RunView]:
         """202 once the run is durably recorded. `?wait=SECONDS` holds the answer until it ends, or the time is over;
         `stream: true` answers with its events instead."""
-        key = request.headers.get("idempotency-key", "")
         command = _command(data, key, await request.body() if key else b"")
         live = await runs.start(who, command)
         headers = {"x-run-id": live.id, "x-session-id": live.session_id, "location": f"/runs/{live.id}"}
@@ -53,12 +63,12 @@ class RunsController(Controller):
             await _until_end(live, wait)
         return Response(await runs.get(who, live.id), status_code=202, headers=headers)
 
-    @get(summary="List runs")
+    @get(summary="List runs", operation_id="listRuns")
     async def list_runs(
         self,
         runs: NamedDependency[RunService],
         who: NamedDependency[Principal],
-        limit: FromQuery[Annotated[int, Meta(ge=1, le=100)]] = 20,
+        limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
         order: FromQuery[Literal["asc", "desc"]] = "desc",
         after: FromQuery[str | None] = None,
         before: FromQuery[str | None] = None,
@@ -71,31 +81,43 @@ class RunsController(Controller):
         )
         return await runs.list(who, wanted)
 
-    @get("/{run_id:str}", summary="Show a run", raises=[NotFoundException])
+    @get("/{run_id:str}", summary="Show a run", operation_id="showRun", responses=NOT_FOUND)
     async def show(self, run_id: FromPath[str], runs: NamedDependency[RunService], who: NamedDependency[Principal]) -> RunView:
         return await runs.get(who, run_id)
 
-    @get("/{run_id:str}/steps", summary="List a run's model and tool calls", raises=[NotFoundException])
+    @get("/{run_id:str}/steps", summary="List a run's model and tool calls", operation_id="listSteps", responses=NOT_FOUND)
     async def steps(self, run_id: FromPath[str], runs: NamedDependency[RunService], who: NamedDependency[Principal]) -> StepPage:
         return StepPage(data=await runs.steps(who, run_id))
 
-    @post("/{run_id:str}/cancel", status_code=200, summary="Cancel a run", raises=[NotFoundException])
+    @post(
+        "/{run_id:str}/cancel",
+        status_code=200,
+        summary="Cancel a run",
+        operation_id="cancelRun",
+        responses=NOT_FOUND | ENDED,
+    )
     async def cancel(self, run_id: FromPath[str], runs: NamedDependency[RunService], who: NamedDependency[Principal]) -> RunView:
         """Reaches the model's stream upstream and running tools. 409 where the run has ended otherwise."""
         return await runs.cancel(who, run_id)
 
-    @get("/{run_id:str}/events", summary="Watch a run", media_type="text/event-stream", raises=[NotFoundException])
+    @get(
+        "/{run_id:str}/events",
+        summary="Watch a run",
+        operation_id="watchRun",
+        media_type="text/event-stream",
+        responses=NOT_FOUND | NO_MORE,
+    )
     async def events(
         self,
         run_id: FromPath[str],
-        request: Request[Any, Any, Any],
         runs: NamedDependency[RunService],
         who: NamedDependency[Principal],
         after: FromQuery[str | None] = None,
+        last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
     ) -> Response[None]:
         """Server-sent events: replay, then live, to the end of the run. Resume with `Last-Event-ID` or `?after=`, both with
         an id as it came. 204 where nothing will come any more."""
-        cursor = request.headers.get("last-event-id") or after or "0"
+        cursor = last_event_id or after or "0"
         batches = await runs.watch(who, run_id, cursor)
         if batches is None:
             return Response(None, status_code=204)
@@ -105,6 +127,8 @@ class RunsController(Controller):
 def _command(data: RunRequest, key: str, body: bytes) -> StartRun:
     if (data.input is None) == (data.messages is None):
         raise Invalid("give either input, a string, or messages, a list", param="input")
+    if data.input is not None and not data.input.strip():
+        raise Invalid("input must not be empty", param="input", code="empty_input")
     given = data.messages or []
     messages = tuple(says(m.role, m.content) for m in given) if data.input is None else (says("user", data.input),)
     return StartRun(

@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from agentrt import events as e
+from agentrt.agents import Effect
 from agentrt.messages import Message, ToolCall, Usage
 
 Status = Literal["queued", "running", "paused_checkpoint", "completed", "failed", "cancelled"]
@@ -14,11 +15,12 @@ CallStage = Literal["new", "started", "finished"]
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A tool call of the newest model message: how far it is, which process began it, how often."""
+    """A tool call of the newest model message: how far it is, which process began it as having which effect, how often."""
 
     call: ToolCall
     stage: CallStage = "new"
     boot: str = ""
+    effect: Effect = "unsafe"
     attempts: int = 0
     failed: bool = False
 
@@ -148,11 +150,11 @@ def _apply_model(state: RunState, event: e.ModelCompleted | e.ModelFailed | e.Te
 
 def _apply_tool(state: RunState, event: e.ToolStarted | e.ToolCompleted | e.ToolFailed) -> RunState:
     match event:
-        case e.ToolStarted(call=call, boot=boot):
+        case e.ToolStarted(call=call, boot=boot, effect=effect):
             known = state.calls[call.id]
-            begun = replace(known, stage="started", boot=boot, attempts=known.attempts + 1)
+            begun = replace(known, stage="started", boot=boot, effect=effect, attempts=known.attempts + 1)
             again = known.attempts > 0
             return replace(state, calls={**state.calls, call.id: begun}, tool_calls=state.tool_calls + (0 if again else 1))
-        case e.ToolCompleted(call_id=call_id) | e.ToolFailed(call_id=call_id):
-            ended = replace(state.calls[call_id], stage="finished", failed=isinstance(event, e.ToolFailed))
+        case e.ToolCompleted(call_id=call_id, result=result) | e.ToolFailed(call_id=call_id, result=result):
+            ended = replace(state.calls[call_id], stage="finished", failed=result.is_error)
             return replace(state, calls={**state.calls, call_id: ended}, transcript=state.transcript.apply(event))

@@ -11,7 +11,7 @@ from agentrt.kernel import AgentrtError
 from agentrt.messages import Text, ToolCall, ToolResult
 from agentrt.tools import CallContext, ToolBox, ToolTimedOut, ToolUnavailable
 
-from .drive import Drive
+from .drive import ActStopped, Drive
 from .output import OutputSink
 from .policy import CallTool
 
@@ -68,7 +68,7 @@ class ToolCaller:
         try:
             async with drive.acting():
                 return await self._carry_out(drive, call, sink)
-        except TimeoutError:
+        except ActStopped:
             return _why_stopped(drive)
         except ToolTimedOut as exc:
             return "timeout", exc.message

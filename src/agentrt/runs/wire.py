@@ -13,8 +13,8 @@ from agentrt.kernel import rfc3339
 _HIDDEN = ("ask", "system", "context", "idempotency_key", "body_hash", "tenant", "boot")
 
 
-def event_object(item: Record | Delta, seq: int) -> dict[str, Any]:
-    """The event with its place: `seq` is a record's own, and for live events that of the last record before them."""
+def event_object(item: Record | Delta, last_seq: int = 0) -> dict[str, Any]:
+    """The event with its place: `seq` is a record's own; live events bear `last_seq`, that of the record before them."""
     body = msgspec.to_builtins(item.event)
     for name in _HIDDEN:
         body.pop(name, None)
@@ -22,6 +22,7 @@ def event_object(item: Record | Delta, seq: int) -> dict[str, Any]:
         call = item.event.call
         body = {"call_id": call.id, "name": call.name, "arguments": call.arguments, **body}
         del body["call"]
+    seq = item.seq if isinstance(item, Record) else last_seq
     return {"seq": seq, "type": body.pop("type"), "run_id": item.run_id, "at": rfc3339(item.at), **body}
 
 

@@ -14,7 +14,7 @@ from agentrt.messages import Message
 
 from .placing import Placed, place
 from .store import SessionTable
-from .views import CreateSession, Session, SessionMessage, SessionPage, SessionView
+from .views import CreateSession, Session, SessionMessage, SessionPage, SessionView, shown
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@|/+=-]{0,127}\Z")
 CACHED_RUNS = 256
@@ -96,8 +96,8 @@ class SessionService:
         out: list[SessionMessage] = []
         for run_id, segments in await self._chain(session.head_run):
             for s in segments:
-                shown = s.shown
-                out.append(SessionMessage(run_id=run_id, role=shown.role, text=shown.text, parts=shown.parts))
+                parts = tuple(shown(part) for part in s.shown.parts)
+                out.append(SessionMessage(run_id=run_id, role=s.shown.role, text=s.shown.text, parts=parts))
         return out
 
     async def forget(self, who: Principal, session_id: str, run_ids: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from agentrt.db import Database
-from agentrt.events import End, Record, RunStarted
+from agentrt.events import Record, RunCancelled, RunCompleted, RunFailed, RunStarted
 from agentrt.journal import Statement
 from agentrt.kernel import Conflict, Unavailable
 
@@ -32,9 +32,13 @@ class SessionTable:
                 case RunStarted(tenant=tenant, session_id=str() as session_id, session_key=key):
                     params: dict[str, Any] = {"tenant": tenant, "id": session_id, "key": key}
                     yield Statement(_UPSERT, {**params, "head_run": record.run_id, "at": record.at})
-                case event if isinstance(event, End):
-                    sql = "UPDATE sessions SET updated_at = :at WHERE head_run = :run_id"
-                    yield Statement(sql, {"at": record.at, "run_id": record.run_id}, may_miss=True)
+                case (
+                    RunCompleted(session_id=str() as id_)
+                    | RunFailed(session_id=str() as id_)
+                    | RunCancelled(session_id=str() as id_)
+                ):
+                    sql = "UPDATE sessions SET updated_at = :at WHERE id = :id AND head_run = :run_id"
+                    yield Statement(sql, {"at": record.at, "id": id_, "run_id": record.run_id}, may_miss=True)
                 case _:
                     pass
 

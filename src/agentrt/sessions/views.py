@@ -2,7 +2,7 @@ from typing import Any
 
 import msgspec
 
-from agentrt.messages import Part, Role
+from agentrt.messages import File, Image, Part, Role, Text, Thinking, ToolCall, ToolResult
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +26,32 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: str
 
 
+class ShownThinking(msgspec.Struct, frozen=True, tag="thinking"):
+    text: str
+
+
+class ShownCall(msgspec.Struct, frozen=True, tag="tool_call"):
+    """A tool call; `arguments` is JSON text as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+ShownPart = Text | Image | File | ToolResult | ShownThinking | ShownCall
+
+
+def shown(part: Part) -> ShownPart:
+    """The part without what only its provider can read."""
+    match part:
+        case Thinking(text=text):
+            return ShownThinking(text)
+        case ToolCall(id=id_, name=name, arguments=arguments):
+            return ShownCall(id_, name, arguments)
+        case _:
+            return part
+
+
 class SessionMessage(msgspec.Struct, frozen=True, kw_only=True):
     """One message of a conversation as the caller knows it."""
 
@@ -33,7 +59,7 @@ class SessionMessage(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     role: Role
     text: str
-    parts: tuple[Part, ...]
+    parts: tuple[ShownPart, ...]
 
 
 class CreateSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,11 +1,11 @@
 from .address import exposure, is_loopback
+from .data_folder import make_data_folder
 from .errors import SettingsInvalid
 from .files import read_settings_file
-from .load import SECRETS, load_settings
+from .load import load_settings
 from .options import LogOptions, Options, Settings
 
 __all__ = [
-    "SECRETS",
     "LogOptions",
     "Options",
     "Settings",
@@ -13,5 +13,6 @@ __all__ = [
     "exposure",
     "is_loopback",
     "load_settings",
+    "make_data_folder",
     "read_settings_file",
 ]

@@ -11,6 +11,8 @@ import time
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 WRITING = threading.Lock()
 CANCELLED: set[object] = set()
+AT_WORK: set[object] = set()
+MOST_AT_WORK = [0]
 EXTRA: list[dict] = []
 
 
@@ -26,7 +28,21 @@ def text(said: str, **more: object) -> dict:
 
 def tools() -> list[dict]:
     plain = {"type": "object", "properties": {}}
-    names = ("slow", "die", "shout", "picture", "figures", "broken", "meta", "grow", "offspring", "environment", "refuse", "nonsense")
+    names = (
+        "slow",
+        "most",
+        "die",
+        "shout",
+        "picture",
+        "figures",
+        "broken",
+        "meta",
+        "grow",
+        "offspring",
+        "environment",
+        "refuse",
+        "nonsense",
+    )
     return [
         {"name": "look", "inputSchema": plain, "annotations": {"readOnlyHint": True}},
         {"name": "put", "inputSchema": plain, "annotations": {"idempotentHint": True, "title": "Put it"}},
@@ -55,48 +71,70 @@ def slow(ident: object, params: dict) -> dict | None:
 
 def offspring() -> dict:
     """A child, and a grandchild that leaves the session, the group and its parent."""
-    script = "from subprocess import *; print(Popen(['sleep', '300'], start_new_session=True, stdout=DEVNULL, stderr=DEVNULL).pid)"
+    script = (
+        "from subprocess import *; print(Popen(['sleep', '300'], start_new_session=True, stdout=DEVNULL, stderr=DEVNULL).pid)"
+    )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
     return text(json.dumps([os.getpid(), os.getppid(), int(told.stdout)]))
 
 
-def call(ident: object, params: dict) -> dict | None:
-    match params["name"]:
-        case "look":
-            return text("seen")
-        case "slow":
-            return slow(ident, params)
-        case "die":
-            print("I am dying", file=sys.stderr, flush=True)
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "shout":
-            print("first line\nsecond line", file=sys.stderr, flush=True)
-            return text("shouted")
-        case "picture":
-            resource = {"uri": "file:///a/notes.bin", "mimeType": "application/x-notes", "blob": "AAEC"}
-            written = {"uri": "file:///a/notes.txt", "text": "in words"}
-            link = {"type": "resource_link", "uri": "https://example.com/x", "name": "x"}
-            sound = {"type": "audio", "data": "AAEC", "mimeType": "audio/wav"}
-            image = {"type": "image", "data": PIXEL, "mimeType": "image/png"}
-            return {"content": [image, sound, *({"type": "resource", "resource": r} for r in (resource, written)), link]}
-        case "figures":
-            return {"content": [], "structuredContent": {"total": 3}}
-        case "broken":
-            return text("it went wrong", isError=True)
-        case "meta":
-            return text(json.dumps(params.get("_meta", {})))
-        case "grow":
-            EXTRA.append({"name": "extra", "inputSchema": {"type": "object"}})
-            send({"method": "notifications/tools/list_changed"})
-            return text("grown")
-        case "offspring":
-            return offspring()
-        case "environment":
-            print(f"the token is {os.environ.get('TOKEN')}", file=sys.stderr, flush=True)
-            return text(json.dumps(dict(os.environ)))
-        case "nonsense":
-            return {"content": [{"type": "hologram"}]}
+def die() -> dict:
+    print("I am dying", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
     return {}
+
+
+def shout() -> dict:
+    print("first line\nsecond line", file=sys.stderr, flush=True)
+    return text("shouted")
+
+
+def picture() -> dict:
+    resource = {"uri": "file:///a/notes.bin", "mimeType": "application/x-notes", "blob": "AAEC"}
+    written = {"uri": "file:///a/notes.txt", "text": "in words"}
+    link = {"type": "resource_link", "uri": "https://example.com/x", "name": "x"}
+    sound = {"type": "audio", "data": "AAEC", "mimeType": "audio/wav"}
+    image = {"type": "image", "data": PIXEL, "mimeType": "image/png"}
+    return {"content": [image, sound, *({"type": "resource", "resource": r} for r in (resource, written)), link]}
+
+
+def grow() -> dict:
+    EXTRA.append({"name": "extra", "inputSchema": {"type": "object"}})
+    send({"method": "notifications/tools/list_changed"})
+    return text("grown")
+
+
+def environment() -> dict:
+    print(f"the token is {os.environ.get('TOKEN')}", file=sys.stderr, flush=True)
+    return text(json.dumps(dict(os.environ)))
+
+
+CALLS = {
+    "look": lambda: text("seen"),
+    "most": lambda: text(str(MOST_AT_WORK[0])),
+    "die": die,
+    "shout": shout,
+    "picture": picture,
+    "figures": lambda: {"content": [], "structuredContent": {"total": 3}},
+    "broken": lambda: text("it went wrong", isError=True),
+    "grow": grow,
+    "offspring": offspring,
+    "environment": environment,
+    "nonsense": lambda: {"content": [{"type": "hologram"}]},
+}
+
+
+def call(ident: object, params: dict) -> dict | None:
+    if params["name"] == "slow":
+        AT_WORK.add(ident)
+        MOST_AT_WORK[0] = max(MOST_AT_WORK[0], len(AT_WORK))
+        try:
+            return slow(ident, params)
+        finally:
+            AT_WORK.discard(ident)
+    if params["name"] == "meta":
+        return text(json.dumps(params.get("_meta", {})))
+    return CALLS[params["name"]]()
 
 
 def listing(params: dict) -> dict:
