@@ -15,7 +15,7 @@ from litestar.types import ASGIApp
 
 from agentrt import __version__
 from agentrt.agents import AgentSpec, SessionRule, check
-from agentrt.bus import Bus, ConfigChanged, McpServerChanged
+from agentrt.bus import Bus, ConfigChanged
 from agentrt.configs import ConfigStore, Kind
 from agentrt.db import Database, Migrations, Ownership
 from agentrt.files import Blobs
@@ -28,6 +28,7 @@ from agentrt.openai_api import OpenAIApi
 from agentrt.providers import OfflineRules, ProviderEntry, Providers, entries_from
 from agentrt.runs import (
     Acceptance,
+    Activity,
     Catalogue,
     Engine,
     ModelCaller,
@@ -46,6 +47,7 @@ from agentrt.tools import BuiltinTools, ToolBox
 log = structlog.get_logger()
 
 ENTRY_POINTS = "agentrt.modules"
+CLOCK = SystemClock()
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -89,7 +91,6 @@ class Application:
 
     def health(self) -> Health:
         modules = {module.name: module.health() for module in self.modules}
-        modules["providers"] = self.services.providers.health()
         for name in ("mcp_registry", "containers"):
             modules.setdefault(
                 name, ModuleHealth("off", "switched off" if name == "mcp_registry" else "not part of this release")
@@ -113,108 +114,88 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
     """Open every part in order; leaving closes them in reverse. Invalid, Conflict, Unavailable where one cannot be opened."""
     async with AsyncExitStack() as stack:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        clock, bus = SystemClock(), Bus()
+        bus = Bus()
         stack.callback(bus.close)
-        db = Database(settings.database_url, synchronous=settings.durability)
-        stack.push_async_callback(db.close)
-        await stack.enter_async_context(Ownership(db).hold())
-        await Migrations(share()).upgrade(db)
-        configs = await stack.enter_async_context(ConfigStore(db, bus, clock, _kinds(settings)))
-        sessions_table, runs_table = SessionTable(db), RunTable(db)
-        projectors = (project, sessions_table.project)
-        journal = await stack.enter_async_context(Journal(db, bus, clock, projectors))
-        blobs = Blobs(settings.data_dir / "files", db, clock)
+        db = await _open_database(settings, stack)
+        configs = await stack.enter_async_context(ConfigStore(db, bus, CLOCK, _kinds(settings)))
         providers = await stack.enter_async_context(Providers(_entries(settings), _rules(configs)))
-        box = ToolBox([BuiltinTools(clock)], blobs.put)
-        sessions = SessionService(journal, sessions_table, clock)
-        catalogue = Catalogue(configs, settings.default_agent)
-        acceptance = Acceptance(catalogue, providers, sessions, box, blobs, clock)
-
-        async def inline(who: Any, messages: Sequence[Message]) -> tuple[Message, ...]:
-            return await inline_files(blobs, who, messages)
-
-        models = ModelCaller(journal, providers.client, inline)
-        engine = Engine(journal, clock, new_id("boot"), models, ToolCaller(box), box)
-        scheduler = Scheduler(
-            journal,
-            runs_table,
-            engine,
-            acceptance,
-            catalogue,
-            max_active=settings.max_active_runs,
-            grace_s=settings.shutdown_grace_s,
-        )
-        runs = RunService(journal, runs_table, scheduler, acceptance, sessions, blobs, clock)
-        services = Services(settings, bus, configs, journal, blobs, providers, box, runs, sessions)
-        registry = (
-            McpRegistry(_servers(settings, configs), bus=bus, blobs=blobs, env=settings.env)
-            if settings.enabled("mcp_registry")
-            else None
-        )
+        services, scheduler = await _build_runs(settings, stack, db, bus, configs, providers)
+        registry = _registry(settings, services) if settings.enabled("mcp_registry") else None
         app = Application(settings, services, scheduler, registry)
-        openai_api = OpenAIApi(
-            runs,
-            configs,
-            providers,
-            box,
-            clock,
-            default_agent=settings.default_agent,
-            bare_models=settings.bare_models,
-            max_body_bytes=settings.max_body_bytes,
-        )
-        app.modules.append(configs)
-        for module in [registry, Sessions(), openai_api, *_foreign(settings, services)]:
+        app.modules += [configs, providers]
+        for module in [registry, Sessions(), _openai_api(settings, services), *_foreign(settings, services)]:
             if module is not None:
                 app.modules.append(await stack.enter_async_context(module))
                 for source in module.tools:
-                    box.add(source)
-        await stack.enter_async_context(_Following(bus, configs, settings, registry, providers, box))
+                    services.tools.add(source)
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        stack.callback(group.create_task(_follow_rules(bus, configs, providers), name="follow offline rules").cancel)
         # last, because runs that are taken up again need everything else
-        app.modules.append(await stack.enter_async_context(Runs(runs, scheduler)))
+        app.modules.append(await stack.enter_async_context(Runs(services.runs, scheduler, services.tools, bus)))
         app.asgi = _asgi(app)
         yield app
 
 
-class _Following:
-    """What changes while the server runs, and who must know: files of the operator, tool lists of servers."""
+async def _open_database(settings: Settings, stack: AsyncExitStack) -> Database:
+    """The database, this server's alone, with the newest schema."""
+    db = Database(settings.database_url, synchronous=settings.durability)
+    stack.push_async_callback(db.close)
+    await stack.enter_async_context(Ownership(db).hold())
+    await Migrations(share()).upgrade(db)
+    return db
 
-    def __init__(
-        self,
-        bus: Bus,
-        configs: ConfigStore,
-        settings: Settings,
-        registry: McpRegistry | None,
-        providers: Providers,
-        box: ToolBox,
-    ) -> None:
-        self._bus, self._configs, self._settings = bus, configs, settings
-        self._registry, self._providers, self._box = registry, providers, box
-        self._group = asyncio.TaskGroup()
-        self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> None:
-        await self._group.__aenter__()
-        for follow in (self._follow_files(), self._follow_servers()):
-            self._tasks.append(self._group.create_task(follow))
+async def _build_runs(
+    settings: Settings, stack: AsyncExitStack, db: Database, bus: Bus, configs: ConfigStore, providers: Providers
+) -> tuple[Services, Scheduler]:
+    sessions_table, runs_table = SessionTable(db), RunTable(db)
+    journal = await stack.enter_async_context(Journal(db, bus, CLOCK, (project, sessions_table.project)))
+    blobs = Blobs(settings.data_dir / "files", db, CLOCK)
+    box = ToolBox([BuiltinTools(CLOCK)], blobs.put)
+    sessions = SessionService(journal, sessions_table, CLOCK)
+    catalogue = Catalogue(configs, settings.default_agent)
+    acceptance = Acceptance(catalogue, providers, sessions, box, blobs, CLOCK)
 
-    async def __aexit__(self, *exc_info: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await self._group.__aexit__(None, None, None)
+    async def inline(who: Principal, messages: Sequence[Message]) -> tuple[Message, ...]:
+        return await inline_files(blobs, who, messages)
 
-    async def _follow_files(self) -> None:
-        with self._bus.subscribe(ConfigChanged) as changes:
-            async for change in changes:
-                self._box.forget_offers()
-                if change.kind == "mcp" and self._registry is not None:
-                    await self._registry.reload(_servers(self._settings, self._configs))
-                elif change.kind == "offline":
-                    self._providers.set_rules(_rules(self._configs))
+    models = ModelCaller(journal, providers.client, inline)
+    engine = Engine(journal, CLOCK, new_id("boot"), models, ToolCaller(box), box)
+    scheduler = Scheduler(
+        journal,
+        runs_table,
+        engine,
+        acceptance,
+        catalogue,
+        max_active=settings.max_active_runs,
+        grace_s=settings.shutdown_grace_s,
+    )
+    runs = RunService(journal, runs_table, scheduler, acceptance, sessions, blobs, CLOCK)
+    return Services(settings, bus, configs, journal, blobs, providers, box, runs, sessions), scheduler
 
-    async def _follow_servers(self) -> None:
-        with self._bus.subscribe(McpServerChanged) as changes:
-            async for _ in changes:
-                self._box.forget_offers()
+
+def _registry(settings: Settings, services: Services) -> McpRegistry:
+    return McpRegistry(lambda: _servers(settings, services.configs), bus=services.bus, blobs=services.blobs, env=settings.env)
+
+
+def _openai_api(settings: Settings, services: Services) -> OpenAIApi:
+    return OpenAIApi(
+        services.runs,
+        services.configs,
+        services.providers,
+        services.tools,
+        CLOCK,
+        default_agent=settings.default_agent,
+        bare_models=settings.bare_models,
+        max_body_bytes=settings.max_body_bytes,
+    )
+
+
+async def _follow_rules(bus: Bus, configs: ConfigStore, providers: Providers) -> None:
+    with bus.subscribe(ConfigChanged) as changes:
+        async for change in changes:
+            if change.kind == "offline":
+                providers.set_rules(_rules(configs))
 
 
 def _kinds(settings: Settings) -> list[Kind[Any]]:
@@ -275,6 +256,7 @@ def _foreign(settings: Settings, services: Services) -> list[Module]:
 
 def _asgi(app: Application) -> ASGIApp:
     settings, services = app.settings, app.services
+    activity = Activity(services.runs, services.bus)
 
     def who(request: Request[Any, Any, Any]) -> Principal:
         return request.scope["state"]["who"]
@@ -282,6 +264,7 @@ def _asgi(app: Application) -> ASGIApp:
     dependencies: Mapping[str, Callable[..., Any]] = {
         "runs": lambda: services.runs,
         "sessions": lambda: services.sessions,
+        "activity": lambda: activity,
         "erase_session": lambda: services.runs.erase_session,
     }
     provided = {name: Provide(give, sync_to_thread=False) for name, give in dependencies.items()}

@@ -23,7 +23,6 @@ class RunMoved(Signal, frozen=True):
     """Records were committed to a run; `ended` on its last."""
 
     run_id: str
-    session_id: str | None = None
     ended: bool = False
 
 
@@ -57,14 +56,23 @@ class Subscription(Generic[S]):
         self._closed = True
         self._ready.set()
 
-    async def __aiter__(self) -> AsyncIterator[S]:
-        while True:
-            while self._queue:
-                yield self._queue.popleft()
-            if self._closed:
-                return
+    def pending(self) -> list[S]:
+        """What has come and was not read yet; it counts as read now."""
+        signals = list(self._queue)
+        self._queue.clear()
+        return signals
+
+    async def take(self) -> list[S]:
+        """Wait for signals; all that are there. Empty once the bus has closed and everything was read."""
+        while not self._queue and not self._closed:
             self._ready.clear()
             await self._ready.wait()
+        return self.pending()
+
+    async def __aiter__(self) -> AsyncIterator[S]:
+        while signals := await self.take():
+            for signal in signals:
+                yield signal
 
 
 class Bus:

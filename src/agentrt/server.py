@@ -32,13 +32,10 @@ async def _serve(settings: Settings, announce: Announce | None) -> int:
     sock = _bind(settings)
     with sock:
         async with open_application(settings) as app:
-            server = _Server(_config(app), app)
             for notice in settings.notices:
                 log.warning("server.notice", notice=notice)
             _calm_collector()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(server.serve(sockets=[sock]), name="http")
-                group.create_task(_announce(server, app, sock, announce), name="announce")
+            await _Server(_config(app), app, announce).serve(sockets=[sock])
     log.info("server.stopped")
     return 0
 
@@ -68,9 +65,18 @@ def _config(app: Application) -> uvicorn.Config:
 class _Server(uvicorn.Server):
     """Drains before it stops listening to what is under way; a second signal stops at once."""
 
-    def __init__(self, config: uvicorn.Config, app: Application) -> None:
+    def __init__(self, config: uvicorn.Config, app: Application, announce: Announce | None) -> None:
         super().__init__(config)
-        self._app = app
+        self._app, self._announce = app, announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        assert sockets, "the address was bound before"
+        host, port = sockets[0].getsockname()[:2]
+        url = f"http://{_shown(host)}:{port}"
+        log.info("server.listening", url=url)
+        if self._announce is not None:
+            self._announce(self._app, url)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         if self._app.draining:
@@ -84,16 +90,6 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
         # uvicorn raises the signal again for its own caller, which would make a clean stop look like a crash
         self._captured_signals.clear()
-
-
-async def _announce(server: _Server, app: Application, sock: socket.socket, announce: Announce | None) -> None:
-    while not server.started and not server.should_exit:
-        await asyncio.sleep(0.005)  # uvicorn has a flag, not an event
-    host, port = sock.getsockname()[:2]
-    url = f"http://{_shown(host)}:{port}"
-    log.info("server.listening", url=url)
-    if announce is not None and server.started:
-        announce(app, url)
 
 
 def _shown(host: str) -> str:

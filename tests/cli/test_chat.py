@@ -80,7 +80,8 @@ def test_what_begins_with_a_slash_is_for_the_terminal(agentrt, scripted, chunk):
 def test_on_a_terminal_text_streams_and_ctrl_c_stops_the_answer_not_the_conversation(tmp_path, environment, scripted, chunk):
     scripted.answers["POST /sessions"] = (201, {"id": scripted.session})
     scripted.streams = [[chunk("Once upon"), scripted.hang], [chunk("again"), chunk(finish="stop"), DONE]]
-    screen, terminal = pty.openpty()
+    handle, terminal = pty.openpty()
+    screen = Screen(handle)
     child = subprocess.Popen(
         [sys.executable, "-m", "agentrt", "chat"],
         stdin=terminal,
@@ -92,26 +93,35 @@ def test_on_a_terminal_text_streams_and_ctrl_c_stops_the_answer_not_the_conversa
     )
     os.close(terminal)
     try:
-        read_until(screen, "> ")
-        os.write(screen, b"tell me a story\n")
-        assert "Talking to" not in read_until(screen, "Once upon")
+        screen.wait_for("/exit leaves.")
+        screen.wait_for("> ")
+        screen.type("tell me a story\n")
+        screen.wait_for("Once upon")
         os.kill(child.pid, signal.SIGINT)
-        read_until(screen, "stopped")
-        read_until(screen, "> ")
-        os.write(screen, b"and now?\n")
-        read_until(screen, "again")
-        read_until(screen, "> ")
-        os.write(screen, b"\x04")
+        screen.wait_for("stopped")
+        screen.wait_for("> ")
+        screen.type("and now?\n")
+        screen.wait_for("again")
+        screen.wait_for("> ")
+        screen.type("\x04")
         assert child.wait(20) == 0
     finally:
         child.kill()
         child.wait()
-        os.close(screen)
+        os.close(handle)
 
 
-def read_until(screen: int, words: str) -> str:
-    """What the terminal shows until `words` stand on it; the test's own time limit ends a wait for what never comes."""
-    seen = ""
-    while words not in seen:
-        seen += os.read(screen, 4096).decode(errors="replace")
-    return seen
+class Screen:
+    """What a terminal shows. The test's own time limit ends a wait for what never comes."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle, self._unread = handle, ""
+
+    def wait_for(self, words: str) -> None:
+        """Read on until `words` stand there; what comes after them is for the next wait."""
+        while words not in self._unread:
+            self._unread += os.read(self._handle, 4096).decode(errors="replace")
+        self._unread = self._unread.partition(words)[2]
+
+    def type(self, text: str) -> None:
+        os.write(self._handle, text.encode())

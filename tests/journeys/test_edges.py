@@ -167,7 +167,12 @@ def test_any_authorization_is_welcome_while_authentication_is_off(api):
 
 def test_bytes_that_are_no_http_do_not_disturb_the_others(api, shipped):
     place = urlsplit(shipped.url)
-    for rubbish in (b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9.9\r\n\r\n", b"A" * 100_000, b"GET /\xff\xfe HTTP/1.1\r\nhost: x\r\n\r\n"):
+    for rubbish in (
+        b"\x16\x03\x01\x02\x00\x01",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"A" * 100_000,
+        b"GET /\xff\xfe HTTP/1.1\r\nhost: x\r\n\r\n",
+    ):
         with socket.create_connection((place.hostname, place.port), timeout=5) as raw:
             raw.sendall(rubbish)
             raw.shutdown(socket.SHUT_WR)

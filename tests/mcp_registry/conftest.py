@@ -82,7 +82,7 @@ def seat():
         bus, shelf = Bus(), Shelf()
         known = {"PATH": os.environ["PATH"], **(env or {})}
         registry = McpRegistry(
-            servers, bus=bus, blobs=shelf, env=known, wait_s=wait_s, idle_s=idle_s, pace=pace or Pace(backoff_s=0.02)
+            lambda: servers, bus=bus, blobs=shelf, env=known, wait_s=wait_s, idle_s=idle_s, pace=pace or Pace(backoff_s=0.02)
         )
         async with registry:
             yield Seat(registry, bus, shelf)

@@ -19,7 +19,7 @@ from agentrt.tools import CallContext
 async def main():
     async def emit(output): ...
     spec = McpServerSpec(command=sys.executable, args=("-S", sys.argv[1]))
-    async with McpRegistry({"old": spec}, bus=Bus(), blobs=None, env=os.environ) as registry:
+    async with McpRegistry(lambda: {"old": spec}, bus=Bus(), blobs=None, env=os.environ) as registry:
         await registry.list(AgentSpec(name="a", tools=("*",)), Principal())
         context = CallContext(who=Principal(), run_id="", session_id=None, agent="a", timeout_s=9, idempotency_key="", emit=emit)
         print((await registry.call(ToolCall("c", "old__offspring"), context)).text, file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ Stored variants form the journal. `Live` variants are shown while they happen an
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -75,12 +76,14 @@ class CallerTool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ModelStarted(Event, frozen=True, kw_only=True):
-    """Intent: model call number `step` begins, made by the process `boot`. `tools` are the ids offered to it."""
+    """Intent: model call number `step` begins, made by the process `boot`. `tools` are the ids offered to it;
+    `missing` are tool servers that the agent uses but that are not there, each with the reason."""
 
     step: int
     model: str
     boot: str
     tools: tuple[str, ...] = ()
+    missing: Mapping[str, str] = {}
 
 
 class ModelRetrying(Event, frozen=True, kw_only=True):

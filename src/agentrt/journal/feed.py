@@ -138,9 +138,7 @@ class Feeds:
                 del self._readers[run_id]
 
     def fail(self, run_id: str, error: Exception) -> None:
-        """Tell the readers of a run that it cannot be carried on now."""
-        self._recent.pop(run_id, None)
-        self._calls.pop(run_id, None)
+        """Tell the readers of a run that it cannot be carried on for now."""
         for reader in self._readers.get(run_id, ()):
             reader.error = error
             reader.end()

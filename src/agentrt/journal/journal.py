@@ -75,7 +75,7 @@ class Journal:
         return self._feeds.discard(run_id)
 
     def fail(self, run_id: str, error: Exception) -> None:
-        """End the tails of a run that cannot be carried on now: they raise `error`. The log stays as it is."""
+        """End the tails of a run that cannot be carried on for now: they raise `error`. The log stays as it is."""
         self._feeds.fail(run_id, error)
 
     async def tail(self, run_id: str, cursor: str = "0") -> AsyncGenerator[list[Record | Delta]]:

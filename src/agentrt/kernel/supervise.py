@@ -19,7 +19,7 @@ _ON_LINUX = sys.platform == "linux"
 _PDEATHSIG, _SUBREAPER = 1, 36
 _GRACE_S = 1.0
 _STOP = {signal.SIGTERM, signal.SIGINT}
-_CHECK_PARENT = {signal.SIGALRM, signal.SIGHUP} if sys.platform != "win32" else set()
+_CHECK_PARENT: set[signal.Signals] = {signal.SIGALRM, signal.SIGHUP} if sys.platform != "win32" else set()
 
 
 def supervised(command: Sequence[str]) -> list[str]:

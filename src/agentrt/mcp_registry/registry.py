@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
 import structlog
 
 from agentrt.agents import AgentSpec, ToolRule
-from agentrt.bus import Bus, McpServerChanged
+from agentrt.bus import Bus, ConfigChanged, McpServerChanged
 from agentrt.files import Blobs
 from agentrt.kernel import HealthStatus, Module, ModuleHealth, NotFound, Principal
 from agentrt.messages import ToolCall, ToolResult
@@ -38,7 +38,7 @@ class McpRegistry(Module):
 
     def __init__(
         self,
-        servers: Mapping[str, McpServerSpec],
+        servers: Callable[[], Mapping[str, McpServerSpec]],
         *,
         bus: Bus,
         blobs: Blobs,
@@ -48,13 +48,13 @@ class McpRegistry(Module):
         drain_s: float = 5.0,
         pace: Pace | None = None,
     ) -> None:
-        self._configured = dict(servers)
+        self._configured = servers
         self._bus, self._blobs, self._env = bus, blobs, env
         self._wait_s, self._idle_s, self._drain_s, self._pace = wait_s, idle_s, drain_s, pace or Pace()
         self._group = asyncio.TaskGroup()
         self._servers: dict[str, Server] = {}
         self._by_slug: dict[str, Server] = {}
-        self._keeper: asyncio.Task[None] | None = None
+        self._keepers: list[asyncio.Task[None]] = []
 
     @property
     def routes(self) -> Sequence[Any]:
@@ -66,16 +66,25 @@ class McpRegistry(Module):
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
-        await self.reload(self._configured)
-        self._keeper = self._spawn(self._close_idle(), "mcp idle connections")
+        await self.reload(self._configured())
+        self._keepers = [
+            self._spawn(self._close_idle(), "mcp idle connections"),
+            self._spawn(self._follow_files(), "mcp configuration"),
+        ]
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         for server in self._servers.values():
             server.stop()
-        if self._keeper is not None:
-            self._keeper.cancel()
+        for keeper in self._keepers:
+            keeper.cancel()
         await self._group.__aexit__(None, None, None)
+
+    async def _follow_files(self) -> None:
+        with self._bus.subscribe(ConfigChanged) as changes:
+            async for change in changes:
+                if change.kind == "mcp":
+                    await self.reload(self._configured())
 
     async def reload(self, servers: Mapping[str, McpServerSpec]) -> None:
         """Serve these from now on: starts new ones, restarts changed ones, ends the others once their calls are done."""

@@ -2,12 +2,16 @@ import msgspec
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens of one or more model calls. `input` includes what was read from a cache, `output` includes reasoning."""
+    """Tokens of one or more model calls. `input` includes what was read from a cache (`cached`), what was written to one
+    (`cache_write`) and sound; `output` includes reasoning and sound."""
 
     input: int = 0
     output: int = 0
     cached: int = 0
     reasoning: int = 0
+    cache_write: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
     estimated: bool = False
 
     @property
@@ -20,5 +24,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
             self.output + other.output,
             self.cached + other.cached,
             self.reasoning + other.reasoning,
+            self.cache_write + other.cache_write,
+            self.audio_input + other.audio_input,
+            self.audio_output + other.audio_output,
             self.estimated or other.estimated,
         )

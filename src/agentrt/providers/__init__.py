@@ -1,9 +1,10 @@
 from .choice import Choice
 from .client import Chunk, Done, ModelAsk, ModelClient, Retrying
-from .entry import ADAPTERS, ProviderEntry, entries_from
+from .entry import ProviderEntry, entries_from
 from .errors import ModelFailure
 from .offline_rules import OfflineRules
 from .service import ModelInfo, Providers
+from .wires import ADAPTERS
 
 __all__ = [
     "ADAPTERS",

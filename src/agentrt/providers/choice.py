@@ -7,7 +7,8 @@ import msgspec
 
 from agentrt.kernel import Invalid
 
-from .entry import ADAPTERS, WELL_KNOWN, ProviderEntry
+from .entry import WELL_KNOWN, ProviderEntry
+from .wires import ADAPTERS
 
 OFFLINE = "offline"
 

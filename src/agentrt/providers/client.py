@@ -57,3 +57,11 @@ class ModelClient(Protocol):
         ModelFailure where there is no whole answer. Closing the generator ends the request upstream.
         """
         ...
+
+
+class ProviderClient(ModelClient, Protocol):
+    """What speaks one wire format itself, with no wrapper around it."""
+
+    async def models(self, *, within_s: float = 10) -> list[str]:
+        """The ids that the provider lists; ModelFailure where it lists none in the form of its wire."""
+        ...

@@ -2,19 +2,14 @@
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from agentrt.kernel import lookup
 
-Wire = Literal["anthropic", "gemini", "offline", "ollama", "openai"]
-
-# Wire formats that this version speaks; an entry with another one is skipped, and that is said.
-ADAPTERS: frozenset[Wire] = frozenset({"offline", "openai"})
-
-DEFAULT_URLS: Mapping[Wire, str] = {"openai": "https://api.openai.com/v1"}
+from .wires import WIRES, Wire, address, headers
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
@@ -24,7 +19,7 @@ class ProviderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 
     It is configured once it has a key or a base URL. `models` are globs of the bare model ids that it claims. Times:
     `connect_s` for a connection, `first_token_s` until the first byte of an answer, `idle_s` between two reads of it,
-    `total_s` for the whole answer.
+    `total_s` for the whole answer. `api_version`: as the provider spells it (`v1`, `2023-06-01`); empty is the adapter's own.
     """
 
     wire: Wire = "openai"
@@ -33,6 +28,7 @@ class ProviderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     headers: dict[str, str] = {}
     models: tuple[str, ...] = ()
     proxy: str | None = None
+    api_version: str = ""
     connect_s: Seconds = 5
     first_token_s: Seconds = 120
     idle_s: Seconds = 120
@@ -46,12 +42,24 @@ class ProviderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     @property
     def url(self) -> str:
         """Where requests go, without a slash at the end."""
-        return (self.base_url or DEFAULT_URLS.get(self.wire, "")).rstrip("/")
+        return address(self.wire, self.base_url)
+
+    @property
+    def version(self) -> str:
+        """The version of the API to ask for; empty where the wire has none."""
+        return self.api_version or WIRES[self.wire].api_version
+
+    @property
+    def request_headers(self) -> dict[str, str]:
+        """What opens every request, with the key in it; the entry's own headers come last and win."""
+        out = headers(self.wire, self.api_key, self.version)
+        own = {name.lower() for name in self.headers}
+        return {name: value for name, value in out.items() if name.lower() not in own} | self.headers
 
     @property
     def lists_own_models(self) -> bool:
         """Whether its models are asked of it: a custom address serves what nobody can know beforehand."""
-        return self.wire == "openai" and self.base_url is not None and self.url != DEFAULT_URLS["openai"]
+        return self.wire == "ollama" or (self.base_url is not None and self.url != WIRES[self.wire].url)
 
     def claims(self, model: str) -> bool:
         return any(fnmatchcase(model, glob) for glob in self.models)
@@ -78,7 +86,12 @@ WELL_KNOWN: Mapping[str, WellKnown] = {
         models=("gpt-*", "chatgpt-*", "codex-*", "ft:gpt-*", "o1*", "o3*", "o4*"),
     ),
     "anthropic": WellKnown(wire="anthropic", keys=("ANTHROPIC_API_KEY",), urls=("ANTHROPIC_BASE_URL",), models=("claude-*",)),
-    "gemini": WellKnown(wire="gemini", keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"), models=("gemini-*", "gemma-*")),
+    "gemini": WellKnown(
+        wire="gemini",
+        keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        urls=("GEMINI_BASE_URL", "GOOGLE_GEMINI_BASE_URL"),
+        models=("gemini-*", "gemma-*"),
+    ),
     "ollama": WellKnown(wire="ollama", urls=("OLLAMA_HOST",)),
     "offline": WellKnown(wire="offline"),
 }

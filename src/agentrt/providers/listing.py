@@ -6,8 +6,8 @@ import structlog
 
 from agentrt.kernel import delay
 
+from .client import ProviderClient
 from .errors import ModelFailure
-from .openai_client import OpenAIClient
 
 log = structlog.get_logger()
 
@@ -17,7 +17,7 @@ _AGAIN_S = 300.0
 class Listing:
     """Keeps the model ids of one provider; `failure` is why they could not be had the last time."""
 
-    def __init__(self, provider: str, client: OpenAIClient) -> None:
+    def __init__(self, provider: str, client: ProviderClient) -> None:
         self._provider, self._client = provider, client
         self.models: tuple[str, ...] = ()
         self.failure: ModelFailure | None = None

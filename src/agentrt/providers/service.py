@@ -1,6 +1,6 @@
 """The providers of this server: which are configured, which model a name means, who speaks to it.
 
-A new wire format joins `ADAPTERS` (entry.py) and `_adapter`; what wraps a client (fallback, breaker, prices) joins
+A new wire format joins `ADAPTERS` (wires.py) and `speaks` (adapters.py); what wraps a client (fallback, breaker, prices) joins
 `client`, around `Retried`.
 """
 
@@ -16,21 +16,22 @@ import structlog
 from agentrt.agents import Retry
 from agentrt.kernel import Invalid, Module, ModuleHealth
 
+from .adapters import speaks
 from .choice import OFFLINE, Choice, Directory
 from .client import ModelClient
-from .entry import ProviderEntry, Wire
+from .entry import ProviderEntry
 from .listing import Listing
 from .offline import OfflineClient
 from .offline_rules import OfflineRules
-from .openai_client import OpenAIClient
 from .retry import Retried
 from .transport import Transport
+from .wires import Wire
 
 log = structlog.get_logger()
 
 _NOTHING_CONFIGURED = (
-    "No model provider is configured: set OPENAI_API_KEY, or OPENAI_BASE_URL for any server that speaks OpenAI's dialect, "
-    "and start agentrt again."
+    "No model provider is configured: set OPENAI_API_KEY or ANTHROPIC_API_KEY, or OPENAI_BASE_URL for any server that speaks "
+    "OpenAI's dialect, and start agentrt again."
 )
 OLLAMA_ADDRESS = ("127.0.0.1", 11434)
 _PROBE_S = 0.3
@@ -173,7 +174,7 @@ class Providers(Module):
     def _adapter(self, name: str, entry: ProviderEntry) -> ModelClient:
         transport = Transport(name, entry)
         self._transports.append(transport)
-        client = OpenAIClient(transport)
+        client = speaks(entry, transport)
         if entry.lists_own_models:
             self._listings[name] = Listing(name, client)
         return client

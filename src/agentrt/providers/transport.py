@@ -22,6 +22,7 @@ class Transport:
     def __init__(self, provider: str, entry: ProviderEntry) -> None:
         self.provider = provider
         self._entry = entry
+        self._url = entry.url
         self._session: ClientSession | None = None
         # What must never show in a message: a provider may repeat a header in its complaint.
         self.secrets = tuple(s for s in (entry.api_key, *entry.headers.values()) if s and len(s) >= 6)
@@ -50,7 +51,7 @@ class Transport:
 
     async def _open(self, method: str, path: str, body: bytes | None) -> Reply:
         began = asyncio.get_running_loop().time()
-        response = await self._head(method, self._entry.url + path, body)
+        response = await self._head(method, self._url + path, body)
         reply = Reply(self.provider, self._entry, response, began)
         if response.status != 200:
             await self._refuse(reply)
@@ -90,11 +91,9 @@ class Transport:
             "Accept-Encoding": "identity",  # compression delays an event stream
             "User-Agent": "agentrt",
         }
-        if entry.api_key:
-            headers["Authorization"] = f"Bearer {entry.api_key}"
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=entry.max_connections, keepalive_timeout=30),
-            headers=headers | entry.headers,
+            headers=headers | entry.request_headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             # Reading has its limits in Reply.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=entry.connect_s),

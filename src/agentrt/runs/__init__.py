@@ -1,4 +1,5 @@
 from .accepting import Acceptance
+from .activity import Activity
 from .attachments import inline_files
 from .catalogue import Catalogue
 from .engine import Engine
@@ -15,6 +16,7 @@ from .wire import event_object
 
 __all__ = [
     "Acceptance",
+    "Activity",
     "Catalogue",
     "Engine",
     "LiveRun",

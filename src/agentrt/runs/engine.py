@@ -101,8 +101,8 @@ class Engine:
         """What a command writes at once: the intent of an act, or its whole effect."""
         match command:
             case p.CallModel(step=step):
-                tools = tuple(drive.offer.tools)
-                return [e.ModelStarted(step=step, model=state.accepted.model, boot=self._boot, tools=tools)]
+                offer, model = drive.offer, state.accepted.model
+                return [e.ModelStarted(step=step, model=model, boot=self._boot, tools=tuple(offer.tools), missing=offer.missing)]
             case p.CallTool(call=call, effect=effect, attempt=attempt):
                 return [e.ToolStarted(call=call, step=state.step, effect=effect, boot=self._boot, attempt=attempt)]
             case p.RefuseTool(call=call, reason=reason, text=text):

@@ -15,6 +15,7 @@ from agentrt.messages import Message, Text
 from agentrt.providers import Done, ModelAsk, ModelClient, ModelFailure, Retrying
 
 from .drive import ActStopped, Drive
+from .unanswered import answer_all
 
 log = structlog.get_logger()
 
@@ -73,7 +74,7 @@ class ModelCaller:
         return ModelAsk(
             model=started.model,
             system=(started.system,) if started.system else (),
-            messages=await self._inline(drive.who, messages),
+            messages=await self._inline(drive.who, answer_all(messages)),
             tools=drive.offer.defs,
             caller_tools=started.ask.tools,
             parameters=started.ask.parameters,

@@ -1,7 +1,11 @@
+import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Self
 
+from agentrt.bus import Bus, ConfigChanged, McpServerChanged
 from agentrt.kernel import Module, ModuleHealth
+from agentrt.tools import ToolBox
 
 from .routes import RunsController
 from .scheduler import Scheduler
@@ -13,8 +17,9 @@ class Runs(Module):
 
     name = "runs"
 
-    def __init__(self, service: RunService, scheduler: Scheduler) -> None:
-        self._service, self._scheduler = service, scheduler
+    def __init__(self, service: RunService, scheduler: Scheduler, box: ToolBox, bus: Bus) -> None:
+        self._service, self._scheduler, self._box, self._bus = service, scheduler, box, bus
+        self._stack = AsyncExitStack()
 
     @property
     def routes(self) -> Sequence[Any]:
@@ -25,8 +30,17 @@ class Runs(Module):
 
     async def __aenter__(self) -> Self:
         await self._service.sweep()
-        await self._scheduler.__aenter__()
+        group = await self._stack.enter_async_context(asyncio.TaskGroup())
+        for topic in (ConfigChanged, McpServerChanged):
+            self._stack.callback(group.create_task(self._follow(topic), name=f"follow {topic.__name__}").cancel)
+        await self._stack.enter_async_context(self._scheduler)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self._scheduler.__aexit__(*exc_info)
+        await self._stack.aclose()
+
+    async def _follow(self, topic: type[ConfigChanged | McpServerChanged]) -> None:
+        """What is offered to models follows the agents' files and the servers' tool lists."""
+        with self._bus.subscribe(topic) as changes:
+            async for _ in changes:
+                self._box.forget_offers()

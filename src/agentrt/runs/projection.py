@@ -49,7 +49,7 @@ def project(records: Sequence[e.Record]) -> Iterable[Statement]:
 
 def _accept(record: e.Record, event: e.RunQueued | e.RunStarted) -> Iterable[Statement]:
     if record.seq > 1:
-        params = {"id": record.run_id, "provider": event.provider, "model": event.model, "at": record.at}
+        params = {"id": record.run_id, "provider": event.provider, "model": storable(event.model)[:255], "at": record.at}
         yield Statement(_START, {**params, "session_id": event.session_id})
         return
     running = isinstance(event, e.RunStarted)
@@ -58,13 +58,13 @@ def _accept(record: e.Record, event: e.RunQueued | e.RunStarted) -> Iterable[Sta
         {
             "id": record.run_id,
             "tenant": event.tenant,
-            "user": event.user,
+            "user": storable(event.user)[:255],
             "status": "running" if running else "queued",
             "mode": event.mode,
             "agent": event.agent,
             "agent_version": event.agent_version,
             "provider": event.provider,
-            "model": event.model,
+            "model": storable(event.model)[:255],
             "session_id": event.session_id,
             "parent_run_id": event.parent_run_id,
             "input": storable(newest_user_text(event.input)),

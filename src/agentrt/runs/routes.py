@@ -3,16 +3,18 @@ import hashlib
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
+import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 
 from agentrt.events import Delta, End, Record
-from agentrt.http import EventStream, RawResponse, problems
+from agentrt.http import EventStream, RawResponse, frame, problems
 from agentrt.kernel import Invalid, Principal
 from agentrt.messages import says
 
+from .activity import Activity
 from .live import LiveRun
 from .service import RunService
 from .state import Status
@@ -80,6 +82,11 @@ class RunsController(Controller):
             limit=limit, order=order, after=after, before=before, status=status, agent=agent, session_id=session_id
         )
         return await runs.list(who, wanted)
+
+    @get("/live", summary="Watch all runs", operation_id="watchRuns", media_type="text/event-stream")
+    async def live(self, activity: NamedDependency[Activity], who: NamedDependency[Principal]) -> Response[None]:
+        """Server-sent events `run`: each run as `GET /runs/{id}` shows it, whenever it has moved."""
+        return RawResponse(EventStream(_moves(activity.watch(who))))
 
     @get("/{run_id:str}", summary="Show a run", operation_id="showRun", responses=NOT_FOUND)
     async def show(self, run_id: FromPath[str], runs: NamedDependency[RunService], who: NamedDependency[Principal]) -> RunView:
@@ -151,6 +158,11 @@ async def _frames(batches: AsyncIterator[list[Record | Delta]], cursor: str) -> 
         yield frames.render(batch)
     if not ended:
         yield frames.reconnect()
+
+
+async def _moves(runs: AsyncIterator[RunView]) -> AsyncIterator[bytes]:
+    async for run in runs:
+        yield frame("run", msgspec.json.encode(run))
 
 
 async def _until_end(live: LiveRun, seconds: float) -> None:

@@ -2,20 +2,23 @@
 
 import asyncio
 from collections import deque
-from typing import Self
+from collections.abc import Coroutine
+from contextlib import suppress
+from itertools import count
+from typing import Any, Self
 
 import msgspec
 import structlog
 
 from agentrt import events as e
 from agentrt.journal import Journal
-from agentrt.kernel import AgentrtError, Exhausted, Principal, Unavailable
+from agentrt.kernel import Conflict, Exhausted, Invalid, NotFound, Principal, Unavailable
 
 from .accepting import Acceptance, Wanted
 from .catalogue import Catalogue
 from .drive import Drive
 from .engine import Engine
-from .state import fold
+from .state import ENDED, fold
 from .store import RunTable, session_of
 
 log = structlog.get_logger()
@@ -74,7 +77,7 @@ class Scheduler:
 
     def holds(self, run_id: str) -> bool:
         """Whether the run goes on, or waits for its turn, in this process."""
-        return run_id in self._tasks or run_id in self._drives or any(w.run_id == run_id for w in self._waiting)
+        return run_id in self._drives
 
     async def begin(self, who: Principal, run_id: str, wanted: Wanted) -> tuple[Drive, e.RunQueued | e.RunStarted]:
         """Write how the run begins, and let it go on, or wait. Exhausted where too many wait already."""
@@ -86,12 +89,7 @@ class Scheduler:
         if reason is not None:
             if len(self._waiting) >= self._max_queued:
                 raise Exhausted("too many runs are waiting", code="queue_full", retry_after_s=5)
-            queued = await self._acceptance.queue(who, run_id, wanted, reason)
-            await self._engine.begin(drive, run_id, queued)
-            self._waiting.append(Waiting(run_id, session))
-            self._drives[run_id] = drive
-            self._promote()
-            return drive, queued
+            return drive, await self._queue(who, run_id, wanted, reason, Waiting(run_id, session), drive)
         self._hold(run_id, session, drive)
         try:
             started, drive.history = await self._acceptance.start(who, run_id, wanted)
@@ -99,22 +97,42 @@ class Scheduler:
         except BaseException:
             self._release(run_id, session)
             raise
-        self._spawn(run_id, session, drive)
+        self._spawn(run_id, session, drive, self._engine.carry_on(drive))
         return drive, started
 
+    async def _queue(
+        self, who: Principal, run_id: str, wanted: Wanted, reason: str, waiting: Waiting, drive: Drive
+    ) -> e.RunQueued:
+        self._drives[run_id] = drive
+        try:
+            queued = await self._acceptance.queue(who, run_id, wanted, reason)
+            await self._engine.begin(drive, run_id, queued)
+        except BaseException:
+            self._drives.pop(run_id, None)
+            raise
+        if not drive.interrupted:
+            self._waiting.append(waiting)
+            self._promote()
+        return queued
+
     async def cancel(self, run_id: str, reason: str, wait_s: float) -> None:
-        """Stop a run, and wait a bounded time for its end."""
+        """Stop a run, and wait a bounded time for its end. One that has ended stays as it is."""
         cancelled = e.CancelRequested(reason=reason)
-        task = self._tasks.get(run_id)
-        if task is not None:
-            drive = self._drives[run_id]
-            await drive.append([cancelled])
+        drive, task = self._drives.get(run_id), self._tasks.get(run_id)
+        if drive is not None and task is not None:
+            drive.absorb(await self._journal.append(run_id, [cancelled]))
             drive.interrupt()
             await asyncio.wait([task], timeout=wait_s)
             return
-        self._waiting = deque(w for w in self._waiting if w.run_id != run_id)
-        self._drives.pop(run_id, None)
-        await self._journal.append(run_id, [cancelled, e.RunCancelled(reason=reason)])
+        with suppress(Conflict):  # it began, or ended, at this very moment
+            state = fold(await self._journal.read(run_id))
+            if state.status not in ENDED:
+                ended = e.RunCancelled(reason=reason, session_id=state.accepted.session_id)
+                await self._journal.append(run_id, [cancelled, ended], after=state.seq)
+        if drive is not None and run_id not in self._tasks:
+            drive.interrupt()
+            self._waiting = deque(w for w in self._waiting if w.run_id != run_id)
+            self._drives.pop(run_id, None)
 
     async def drain(self) -> None:
         """Begin nothing new; let what is under way reach its outcome up to the grace period, then cut it off."""
@@ -141,8 +159,8 @@ class Scheduler:
         self._tasks.pop(run_id, None)
         self._promote()
 
-    def _spawn(self, run_id: str, session: tuple[str, str], drive: Drive, *, resume: bool = False) -> None:
-        task = self._group.create_task(self._carry_on(run_id, session, drive, resume), name=f"drive {run_id}")
+    def _spawn(self, run_id: str, session: tuple[str, str], drive: Drive, work: Coroutine[Any, Any, None]) -> None:
+        task = self._group.create_task(self._carry_on(run_id, session, drive, work), name=f"drive {run_id}")
         self._tasks[run_id] = task
 
     def _promote(self) -> None:
@@ -151,54 +169,51 @@ class Scheduler:
             return
         still: deque[Waiting] = deque()
         taken: set[tuple[str, str]] = set()
-        for waiting in self._waiting:
+        while self._waiting and len(self._busy) < self._max_active:
+            waiting = self._waiting.popleft()
             if waiting.session in taken or self._obstacle(waiting.session):
                 still.append(waiting)
                 taken.add(waiting.session)
                 continue
-            self._busy[waiting.session] = waiting.run_id
-            task = self._group.create_task(self._take_turn(waiting), name=f"drive {waiting.run_id}")
-            self._tasks[waiting.run_id] = task
-        self._waiting = still
+            drive = self._drives[waiting.run_id]
+            self._hold(waiting.run_id, waiting.session, drive)
+            self._spawn(waiting.run_id, waiting.session, drive, self._take_turn(waiting.run_id, drive))
+        self._waiting.extendleft(reversed(still))
 
-    async def _take_turn(self, waiting: Waiting) -> None:
+    async def _take_turn(self, run_id: str, drive: Drive) -> None:
         """Begin a run that waited, and carry it on."""
-        run_id, drive = waiting.run_id, self._drives[waiting.run_id]
-        queued = drive.known.accepted
-        assert isinstance(queued, e.RunQueued), "only queued runs wait"
-        try:
-            started, drive.history = await self._acceptance.from_queue(drive.who, run_id, queued, drive.spec)
-            await self._engine.begin(drive, run_id, started)
-        except AgentrtError as exc:
-            await (self._cancelled(run_id) if drive.interrupted else self._fail(run_id, exc.code, exc.message))
-            self._release(run_id, waiting.session)
-            return
-        except BaseException:
-            self._release(run_id, waiting.session)
-            raise
-        await self._carry_on(run_id, waiting.session, drive, resume=False)
+        for attempt in count(1):
+            queued = drive.known.accepted
+            assert isinstance(queued, e.RunQueued), "only queued runs wait"
+            try:
+                started, drive.history = await self._acceptance.from_queue(drive.who, run_id, queued, drive.spec)
+                await self._engine.begin(drive, run_id, started)
+                break
+            except Conflict:  # it was cancelled at this very moment: it begins, and ends at once
+                await drive.catch_up(())
+            except Unavailable as exc:
+                await drive.pause(attempt, exc)
+        await self._engine.carry_on(drive)
 
-    async def _carry_on(self, run_id: str, session: tuple[str, str], drive: Drive, resume: bool) -> None:
+    async def _carry_on(self, run_id: str, session: tuple[str, str], drive: Drive, work: Coroutine[Any, Any, None]) -> None:
+        """Whatever goes wrong in a run ends that run, and no other."""
         try:
-            await (self._engine.resume(drive) if resume else self._engine.carry_on(drive))
-        except Unavailable as exc:  # the log has what happened so far; the next start goes on from there
-            log.error("run.left", run_id=run_id, reason=exc.message)
-            self._journal.fail(run_id, exc)
+            await work
+        except (Invalid, NotFound) as exc:
+            await self._fail(drive, exc.code, exc.message)
         except Exception:
             log.exception("run.crashed", run_id=run_id)
-            await self._fail(run_id, "internal_error", "the server made a mistake while it carried out this run")
+            await self._fail(drive, "internal_error", "the server made a mistake while it carried out this run")
         finally:
             self._release(run_id, session)
 
-    async def _cancelled(self, run_id: str) -> None:
-        await self._journal.append(run_id, [e.RunCancelled()])
-
-    async def _fail(self, run_id: str, code: str, message: str) -> None:
+    async def _fail(self, drive: Drive, code: str, message: str) -> None:
+        failed = e.RunFailed(code=code, message=message, session_id=drive.known.accepted.session_id)
         try:
-            await self._journal.append(run_id, [e.RunFailed(code=code, message=message)])
-        except Unavailable as exc:
-            log.error("run.left", run_id=run_id, reason=exc.message)
-            self._journal.fail(run_id, exc)
+            await drive.append([failed])
+        except Exception as exc:  # a log that cannot be read, say; the other runs go on
+            log.exception("run.left", run_id=drive.known.run_id)
+            self._journal.fail(drive.known.run_id, exc)
 
     async def _recover(self, run_id: str) -> None:
         state = fold(await self._journal.read(run_id))
@@ -209,9 +224,10 @@ class Scheduler:
             spec = await self._catalogue.pinned(accepted.agent, accepted.agent_version)
             started = accepted if isinstance(accepted, e.RunStarted) else None
             history = await self._acceptance.history(started) if started else ()
-        except AgentrtError as exc:
+        except (Invalid, NotFound) as exc:
             log.error("run.not_recovered", run_id=run_id, reason=exc.message)
-            await self._fail(run_id, "not_recovered", exc.message)
+            failed = e.RunFailed(code="not_recovered", message=exc.message, session_id=accepted.session_id)
+            await self._journal.append(run_id, [failed], after=state.seq)
             return
         drive = Drive(self._journal, who, spec, history)
         drive.state = state
@@ -221,4 +237,4 @@ class Scheduler:
         elif state.status == "running":
             log.info("run.recovered", run_id=run_id)
             self._hold(run_id, session, drive)
-            self._spawn(run_id, session, drive, resume=True)
+            self._spawn(run_id, session, drive, self._engine.resume(drive))

@@ -15,6 +15,7 @@ from agentrt.sessions import SessionService
 from .accepting import Acceptance
 from .live import LiveRun
 from .scheduler import Scheduler
+from .state import ENDED
 from .steps import steps_of
 from .store import RunTable, session_of
 from .views import RunFilter, RunPage, RunView, StartRun, Step
@@ -23,7 +24,7 @@ log = structlog.get_logger()
 
 CLAIM_US = 24 * 3600 * 1_000_000
 CANCEL_WAIT_S = 5.0
-ENDED = ("completed", "failed", "cancelled")
+MAX_KEY = 255
 
 
 class RunService:
@@ -52,6 +53,8 @@ class RunService:
 
         Invalid, NotFound, Conflict (an idempotency key used with another body), Exhausted (the queue is full), Unavailable.
         """
+        if len(command.idempotency_key) > MAX_KEY:
+            raise Invalid(f"an Idempotency-Key has at most {MAX_KEY} characters", code="idempotency_key_too_long")
         if not command.idempotency_key:
             return await self._start_in_session(who, command)
         async with self._lock(who.tenant, "key", command.idempotency_key):
@@ -61,7 +64,8 @@ class RunService:
     async def _start_in_session(self, who: Principal, command: StartRun) -> LiveRun:
         if not command.session_id:
             return await self._start(who, command)
-        async with self._lock(who.tenant, command.session_source, command.session_id):
+        named_by = "user" if command.session_source == "user" else "id"
+        async with self._lock(who.tenant, named_by, command.session_id):
             return await self._start(who, command)
 
     async def _start(self, who: Principal, command: StartRun) -> LiveRun:

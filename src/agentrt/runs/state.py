@@ -11,6 +11,7 @@ from agentrt.agents import Effect
 from agentrt.messages import Message, ToolCall, Usage
 
 Status = Literal["queued", "running", "paused_checkpoint", "completed", "failed", "cancelled"]
+ENDED: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
 CallStage = Literal["new", "started", "finished"]
 
 

@@ -1,5 +1,6 @@
 """The face of sessions: which conversation a request belongs to, what was said in it, what is new."""
 
+import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -140,7 +141,7 @@ class SessionService:
         return chain
 
     async def _target_of_user(self, who: Principal, user: str, scope: str, idle_s: float) -> Target:
-        key = f"user:{scope}:{user}"[:300]
+        key = f"user:{scope}:{hashlib.sha256(user.encode('utf-8', 'surrogatepass')).hexdigest()}"
         found = await self._table.newest_by_key(who.tenant, key)
         if found is not None and self._clock.now_us() - found.updated_at <= idle_s * 1e6:
             return Target(id=found.id, key=key, head_run=found.head_run)

@@ -6,7 +6,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from agentrt.db import Database
-from agentrt.events import Record, RunCancelled, RunCompleted, RunFailed, RunStarted
+from agentrt.events import Record, RunCancelled, RunCompleted, RunFailed, RunQueued, RunStarted
 from agentrt.journal import Statement
 from agentrt.kernel import Conflict, Unavailable
 
@@ -17,6 +17,12 @@ _UPSERT = """
 INSERT INTO sessions (tenant, id, key, head_run, metadata, created_at, updated_at)
 VALUES (:tenant, :id, :key, :head_run, '{}', :at, :at)
 ON CONFLICT (tenant, id) DO UPDATE SET head_run = excluded.head_run, updated_at = excluded.updated_at
+"""
+# a run that waits has its session already, so that the next one of the same user finds it
+_OPEN = """
+INSERT INTO sessions (tenant, id, key, head_run, metadata, created_at, updated_at)
+VALUES (:tenant, :id, :key, NULL, '{}', :at, :at)
+ON CONFLICT (tenant, id) DO NOTHING
 """
 
 
@@ -29,9 +35,12 @@ class SessionTable:
     def project(self, records: Sequence[Record]) -> Iterable[Statement]:
         for record in records:
             match record.event:
+                case RunQueued(tenant=tenant, session_id=str() as session_id, session_key=key):
+                    params: dict[str, Any] = {"tenant": tenant, "id": session_id, "key": key, "at": record.at}
+                    yield Statement(_OPEN, params, may_miss=True)
                 case RunStarted(tenant=tenant, session_id=str() as session_id, session_key=key):
-                    params: dict[str, Any] = {"tenant": tenant, "id": session_id, "key": key}
-                    yield Statement(_UPSERT, {**params, "head_run": record.run_id, "at": record.at})
+                    params = {"tenant": tenant, "id": session_id, "key": key, "at": record.at}
+                    yield Statement(_UPSERT, {**params, "head_run": record.run_id})
                 case (
                     RunCompleted(session_id=str() as id_)
                     | RunFailed(session_id=str() as id_)

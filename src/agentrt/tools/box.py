@@ -26,9 +26,10 @@ Keep = Callable[[Principal, str, bytes, str, str], Awaitable[str]]
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """The tools that one agent may use now, by id."""
+    """The tools that one agent may use now, by id; `missing` are the sources that are not there, with the reason."""
 
     tools: Mapping[str, tuple[ToolDef, ToolSource, ToolRule]]
+    missing: Mapping[str, str] = {}
 
     @property
     def defs(self) -> tuple[ToolDef, ...]:
@@ -51,8 +52,8 @@ class ToolBox:
         self.forget_offers()
 
     def forget_offers(self) -> None:
-        """Ask every source again: the tools of one have changed."""
-        self._offers.clear()
+        """Ask every source again: the tools of one have changed. What is being asked now is not kept."""
+        self._offers = OrderedDict()
 
     async def offer(self, agent: AgentSpec, who: Principal, mode: str) -> Offer:
         """What `agent` may use now. `finish_task` is offered to autonomous runs, and only to them, whatever the rules."""
@@ -60,23 +61,30 @@ class ToolBox:
         known = self._offers.get(key)
         if known is not None:
             return known[1]
+        asked_of = self._offers
         offer = await self._ask_sources(agent, who, mode)
-        self._offers[key] = (agent, offer)  # keeps the agent, and so its identity, alive
-        if len(self._offers) > MOST_OFFERS:
-            self._offers.popitem(last=False)
+        asked_of[key] = (agent, offer)  # keeps the agent, and so its identity, alive
+        if len(asked_of) > MOST_OFFERS:
+            asked_of.popitem(last=False)
         return offer
 
     async def _ask_sources(self, agent: AgentSpec, who: Principal, mode: str) -> Offer:
         tools: dict[str, tuple[ToolDef, ToolSource, ToolRule]] = {}
+        missing: dict[str, str] = {}
         for source in self._sources:
             for tool in await source.list(agent, who):
                 rule = _finish_rule(mode) if tool.id == "finish_task" else agent.rule_for(tool.id)
                 if rule is not None and tool.id not in tools:
                     tools[tool.id] = (tool, source, rule)
-        return Offer(tools)
+            missing |= source.missing(agent, who)
+        if missing:
+            log.warning("tools.missing", agent=agent.name, servers=missing)
+        return Offer(tools, missing)
 
     async def call(self, offer: Offer, call: ToolCall, ctx: CallContext) -> ToolResult:
         """Carry out a call; ToolUnavailable or ToolTimedOut where no answer came within the rule's limits."""
+        if call.name not in offer.tools:  # after a restart its server may not be up again
+            raise ToolUnavailable(f"{call.name} is not there now", sent=False)
         tool, source, rule = offer.tools[call.name]
         try:
             parse_arguments(call)
@@ -89,7 +97,7 @@ class ToolBox:
             try:
                 return await self._trim(await _timed(source, call, ctx), ctx)
             except ToolUnavailable as exc:
-                if attempt == retry.attempts or (exc.sent and effect == "unsafe"):
+                if attempt == retry.attempts or effect == "unsafe":
                     raise
                 wait = delay(attempt, base=retry.backoff)
                 said = f"attempt {attempt} of {retry.attempts} failed: {exc.message}; again in {wait:.1f} s\n"

@@ -1,6 +1,7 @@
 """The tools that every server has: the clock, a calculator, and `finish_task` for autonomous runs."""
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -59,6 +60,9 @@ class BuiltinTools:
     async def list(self, agent: AgentSpec, who: Principal) -> Sequence[ToolDef]:
         return self._tools
 
+    def missing(self, agent: AgentSpec, who: Principal) -> Mapping[str, str]:
+        return {}
+
     async def call(self, call: ToolCall, ctx: CallContext) -> ToolResult:
         try:
             text, failed = self._functions[call.name](parse_arguments(call)), False
@@ -70,7 +74,7 @@ class BuiltinTools:
         name = args.get("timezone") or "UTC"
         try:
             zone = UTC if name == "UTC" else ZoneInfo(str(name))
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):
             raise BadArguments(f"{name!r} is not a time zone; use an IANA name such as Europe/Berlin") from None
         now = datetime.fromtimestamp(self._clock.now_us() / 1e6, zone)
         return f"{now:%A, %Y-%m-%d %H:%M:%S %Z} ({now.isoformat(timespec='seconds')})"
@@ -108,6 +112,12 @@ def evaluate(expression: str) -> int | float:
         raise BadArguments("division by zero") from None
     except (OverflowError, RecursionError, MemoryError):
         raise BadArguments("the result is too large") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadArguments("the result is too large")
+    return value
+
+
+def _real(value: Any) -> Any:
     if isinstance(value, complex):
         raise BadArguments("the result is not a real number")
     return value
@@ -122,7 +132,7 @@ def _value(node: ast.expr) -> Any:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             a, b = _value(left), _value(right)
             _refuse_giants(op, a, b)
-            return _BINARY[type(op)](a, b)
+            return _real(_BINARY[type(op)](a, b))
         case _:
             raise BadArguments("only numbers, + - * / // % ** and parentheses are understood")
 

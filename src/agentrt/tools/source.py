@@ -1,6 +1,6 @@
 """Tools as the engine sees them: what they are, who offers them, how one is called."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -46,6 +46,10 @@ class ToolSource(Protocol):
 
     async def list(self, agent: AgentSpec, who: Principal) -> Sequence[ToolDef]:
         """The tools that exist now. Waits a bounded time for what is still starting; never raises for a missing server."""
+        ...
+
+    def missing(self, agent: AgentSpec, who: Principal) -> Mapping[str, str]:
+        """What the agent may use but cannot now, by name, each with the reason in a sentence."""
         ...
 
     async def call(self, call: ToolCall, ctx: CallContext) -> ToolResult:
