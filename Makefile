@@ -2,6 +2,8 @@
 BIN  := .venv/bin
 ARGS ?=
 export AGENTRT_DATA_DIR ?= ./data
+# uv trusts what the machine trusts, as pip does: companies have certificates of their own.
+export UV_SYSTEM_CERTS ?= 1
 export GOAL := $(firstword $(MAKECMDGOALS) run)
 
 # Debian packages that tests use; without them, and where they cannot be installed, those tests are skipped aloud.

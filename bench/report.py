@@ -46,8 +46,8 @@ ROWS = (
     Row("idle memory, echo server connected", "memory_echo_mib", "MiB", 130, 110, digits=1),
     Row("cost of a chat at 100,000 stored runs to that at none", "stored_growth", "x", 1.15, 1.05),
     Row("memory grown over 20,000 chats", "memory_growth_mib", "MiB", 5, 2, digits=1),
-    Row("cost of history resent by the client (1: linear)", "history_growth", "x", 1.3, 1.1),
-    Row("cost of history in a session (1: linear)", "session_growth", "x", 1.3, 1.1),
+    Row("cost of 200 messages of history to that of 100 (2: linear)", "history_growth", "x", 2, 2),
+    Row("cost of a session's 200th turn to that of its 100th (2: linear)", "session_growth", "x", 2, 2),
 )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import msgspec
@@ -41,7 +41,7 @@ from agentrt.runs import (
     project,
 )
 from agentrt.sessions import Sessions, SessionService, SessionTable
-from agentrt.settings import Settings, is_loopback
+from agentrt.settings import Settings, is_loopback, make_data_folder
 from agentrt.tools import BuiltinTools, ToolBox
 
 log = structlog.get_logger()
@@ -77,6 +77,7 @@ class Application:
     async def drain(self) -> None:
         """Refuse new requests, let steps in flight reach their outcome up to the grace period, end every stream."""
         self.draining = True
+        self.services.bus.close()
         self.services.journal.end_tails()
         await self._scheduler.drain()
 
@@ -113,7 +114,7 @@ class Application:
 async def open_application(settings: Settings) -> AsyncIterator[Application]:
     """Open every part in order; leaving closes them in reverse. Invalid, Conflict, Unavailable where one cannot be opened."""
     async with AsyncExitStack() as stack:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        make_data_folder(settings.data_dir)
         bus = Bus()
         stack.callback(bus.close)
         db = await _open_database(settings, stack)
@@ -251,7 +252,19 @@ def _servers(settings: Settings, configs: ConfigStore) -> dict[str, Any]:
 def _foreign(settings: Settings, services: Services) -> list[Module]:
     """Modules of other packages: the entry point is called with the Services."""
     found = [point for point in entry_points(group=ENTRY_POINTS) if settings.enabled(point.name)]
-    return [point.load()(services) for point in found]
+    return [_load(point, services) for point in found]
+
+
+def _load(point: EntryPoint, services: Services) -> Module:
+    try:
+        return point.load()(services)
+    except Exception as exc:  # code of others: whatever it is, say whose it is and how to go on without
+        log.debug("module.not_loaded", module=point.name, exc_info=exc)
+        raise Invalid(
+            f"the module {point.name} ({point.value}) cannot be loaded: {type(exc).__name__}: {exc}; "
+            f"mend it, or switch it off with AGENTRT_MODULES__{point.name.upper()}=false",
+            code="module_not_loaded",
+        ) from exc
 
 
 def _asgi(app: Application) -> ASGIApp:

@@ -124,6 +124,11 @@ def processes_with(word: str) -> list[int]:
     return found
 
 
+@pytest.fixture(scope="session", name="write_agents")
+def write_agents_() -> Callable[[Path], Path]:
+    return write_agents
+
+
 @pytest.fixture(scope="session")
 def left_behind() -> Callable[[str], list[int]]:
     return processes_with

@@ -41,6 +41,7 @@ def openai_error(answer, status, code):
         (b"[]", 400, "invalid_request", None),
         (b'"text"', 400, "invalid_request", None),
         (b"{}", 400, "invalid_request", "input"),
+        (b'{"input": "half a pair: \\ud83e"}', 400, "invalid_json", None),
         (b'{"input": 5}', 400, "invalid_request", "input"),
         (b'{"input": "  "}', 400, "empty_input", "input"),
         (b'{"input": "x", "messages": []}', 400, "invalid_request", "input"),

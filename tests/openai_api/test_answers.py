@@ -42,6 +42,9 @@ class ScriptedRun:
             if isinstance(batch[-1].event, RunCompleted | RunFailed):
                 return
 
+    def whole_messages(self):
+        return aiter(self)
+
 
 class Caller:
     """The other end: keeps what was sent, and hangs up when told to."""

@@ -54,19 +54,21 @@ async def test_with_no_key_the_offline_model_serves_and_says_why() -> None:
         assert choice.name == "offline/offline"
         assert choice.skipped == (
             "openai/gpt-4o: openai is not configured: set OPENAI_API_KEY or OPENAI_BASE_URL",
-            "anthropic/claude-sonnet-4-5: anthropic has no adapter in this version",
+            "anthropic/claude-sonnet-4-5: anthropic is not configured: set ANTHROPIC_API_KEY or ANTHROPIC_BASE_URL",
             "opnai/gpt-4o: opnai is not a known provider; did you mean openai?",
         )
         assert ours.choose(["offline/offline"]) == Choice("offline", "offline")
 
 
 async def test_the_first_that_is_configured_serves() -> None:
+    chain = ["anthropic/claude-sonnet-4-5", "openai/gpt-4o", "offline/offline"]
     async with providers(KEY | {"ANTHROPIC_API_KEY": "k"}) as ours:
-        choice = ours.choose(["anthropic/claude-sonnet-4-5", "openai/gpt-4o", "offline/offline"])
-        assert choice == Choice(
+        assert ours.choose(chain) == Choice("anthropic", "claude-sonnet-4-5")
+    async with providers(KEY) as ours:
+        assert ours.choose(chain) == Choice(
             "openai",
             "gpt-4o",
-            ("anthropic/claude-sonnet-4-5: anthropic is configured, but has no adapter in this version",),
+            ("anthropic/claude-sonnet-4-5: anthropic is not configured: set ANTHROPIC_API_KEY or ANTHROPIC_BASE_URL",),
         )
         assert ours.choose(["offline/offline", "openai/gpt-4o"]).name == "offline/offline", "a profile may name it"
         assert ours.choose(["gpt-4o"]).name == "openai/gpt-4o"
@@ -85,7 +87,8 @@ async def test_names_that_callers_use() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "missing"), [("gpt-4", "OPENAI_API_KEY"), ("openai/gpt-4", "OPENAI_API_KEY"), ("claude-opus-4-5", "adapter")]
+    ("name", "missing"),
+    [("gpt-4", "OPENAI_API_KEY"), ("openai/gpt-4", "OPENAI_API_KEY"), ("claude-opus-4-5", "ANTHROPIC_API_KEY")],
 )
 async def test_a_model_of_a_provider_without_key_names_what_is_missing(name: str, missing: str) -> None:
     async with providers() as ours:
@@ -121,7 +124,10 @@ async def test_health_says_of_every_provider_whether_it_can_be_asked() -> None:
         assert health.status == "ok"
         assert health.detail["openai"] == {"configured": True}
         assert health.detail["offline"] == {"configured": True}
-        assert health.detail["anthropic"] == {"configured": False, "reason": "anthropic has no adapter in this version"}
+        assert health.detail["anthropic"] == {
+            "configured": False,
+            "reason": "anthropic is not configured: set ANTHROPIC_API_KEY or ANTHROPIC_BASE_URL",
+        }
         assert "verysecret" not in str(health)
 
 
@@ -142,7 +148,7 @@ async def text(ours: Providers, said: str) -> str:
 
 async def test_the_offline_model_knows_why_it_serves() -> None:
     async with providers() as nothing, providers(KEY) as one:
-        assert "No model provider is configured: set OPENAI_API_KEY" in await text(nothing, "hello")
+        assert "No model provider is configured: set OPENAI_API_KEY or ANTHROPIC_API_KEY" in await text(nothing, "hello")
         assert "although a provider is configured (openai)" in await text(one, "hello")
 
 

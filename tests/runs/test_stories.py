@@ -85,7 +85,14 @@ async def test_a_tool_that_does_not_exist_is_refused_and_the_model_may_do_better
     houses.model.will(calls(("calculatr", "{}")), answers("Never mind."))
     async with houses.open() as house:
         live = await house.run()
-        assert await house.story(live) == ["run_started", "model_started", "model_completed", "tool_failed", "model_started", *ANSWERED]
+        assert await house.story(live) == [
+            "run_started",
+            "model_started",
+            "model_completed",
+            "tool_failed",
+            "model_started",
+            *ANSWERED,
+        ]
         failed = next(event for event in await house.events(live) if isinstance(event, e.ToolFailed))
         assert failed.reason == "unknown_tool"
         assert failed.result.text == "There is no tool 'calculatr'. Tools: calculator, clock."
@@ -277,7 +284,7 @@ async def test_a_tool_s_time_limit_is_told_to_the_model(houses: Houses) -> None:
     ],
 )
 async def test_a_run_over_its_budget_ends_and_says_so(houses: Houses, budgets: str, mode: str, budget: str) -> None:
-    async def never(ask: object):  # noqa: ANN202
+    async def never(ask: object):
         await asyncio.Event().wait()
         yield []
 

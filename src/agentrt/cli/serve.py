@@ -41,7 +41,7 @@ def _announcement(app: "Application", url: str, settings: Settings) -> str:
         why=why,
         data_dir=str(settings.data_dir),
         skipped=skipped,
-        warnings=settings.notices,
+        warnings=(*settings.notices, *app.services.configs.problems()),
     )
 
 

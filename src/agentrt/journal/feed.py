@@ -15,11 +15,15 @@ RECENT = 256
 
 
 class Reader:
-    """One follower's queue of what happens from now on. `lagged` says that it lost its place and must read again."""
+    """One follower's queue of what happens from now on. `lagged` says that it lost its place and must read again.
 
-    __slots__ = ("_waiter", "ended", "error", "items", "lagged")
+    `live`: whether it wants text while it is written.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_waiter", "ended", "error", "items", "lagged", "live")
+
+    def __init__(self, live: bool) -> None:
+        self.live = live
         self.items: deque[Record | Delta] = deque()
         self.lagged = False
         self.ended = False
@@ -101,15 +105,16 @@ class Feeds:
         call = self._calls.get(run_id)
         if call is None or call.step != step:
             call = self._calls[run_id] = _Call(step)
-        deltas = []
+        live = [reader for reader in self._readers.get(run_id, ()) if reader.live]
+        deltas: list[Delta] = []
         for event in events:
             if type(event) is TextDelta:
                 call.pieces.append(event.text)
                 call.length += len(event.text)
-                deltas.append(Delta(run_id, at, step, call.length, event))
-            else:
-                deltas.append(Delta(run_id, at, step, -1, event))
-        for reader in self._readers.get(run_id, ()):
+            if live:
+                offset = call.length if type(event) is TextDelta else -1
+                deltas.append(Delta(run_id, at, step, offset, event))
+        for reader in live:
             reader.put(deltas)
 
     def shown(self, run_id: str) -> tuple[int, str]:
@@ -124,9 +129,9 @@ class Feeds:
         return text
 
     @contextmanager
-    def reader(self, run_id: str) -> Iterator[Reader]:
+    def reader(self, run_id: str, *, live: bool = True) -> Iterator[Reader]:
         """Follow a run from now on, for the time of the block."""
-        reader = Reader()
+        reader = Reader(live)
         reader.ended = self._closed
         self._readers.setdefault(run_id, []).append(reader)
         try:

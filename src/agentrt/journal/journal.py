@@ -78,13 +78,14 @@ class Journal:
         """End the tails of a run that cannot be carried on for now: they raise `error`. The log stays as it is."""
         self._feeds.fail(run_id, error)
 
-    async def tail(self, run_id: str, cursor: str = "0") -> AsyncGenerator[list[Record | Delta]]:
+    async def tail(self, run_id: str, cursor: str = "0", *, live: bool = True) -> AsyncGenerator[list[Record | Delta]]:
         """Everything past `cursor` in batches: replay, then live, to the end of the run (or of the journal).
 
-        Each record comes once, each character of visible text once. Invalid for a bad cursor.
+        Each record comes once, each character of visible text once; not `live`: the text of a call as one piece, at its end.
+        Invalid for a bad cursor.
         """
         place = Place(cursor)
-        with self._feeds.reader(run_id) as reader:
+        with self._feeds.reader(run_id, live=live) as reader:
             while True:
                 reader.lagged = False
                 step, text = self._feeds.shown(run_id)
@@ -93,7 +94,8 @@ class Journal:
                     records = await self.read(run_id, place.seq)
                 ended = bool(records) and isinstance(records[-1].event, End)  # now: `recent` grows while a reader is slow
                 batch = [out for record in records for out in place.take(record)]
-                batch += place.catch_up(run_id, self._clock.now_us(), step, text)
+                if live:
+                    batch += place.catch_up(run_id, self._clock.now_us(), step, text)
                 if batch:
                     yield batch
                 if ended:

@@ -29,7 +29,10 @@ class SqliteWriter:
     ) -> None:
         self._path, self._synchronous, self._clock = path, synchronous, clock
         self._projectors, self._settled = projectors, settled
-        self._queue: queue.SimpleQueue[Append | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Append] | None] = queue.SimpleQueue()
+        self._waiting: list[Append] = []
+        self._busy = False
+        self._idle = asyncio.Event()
         self._heads: dict[str, int] = {}
 
     async def open(self) -> None:
@@ -44,30 +47,37 @@ class SqliteWriter:
         self._thread.start()
 
     def submit(self, append: Append) -> None:
-        self._queue.put(append)
+        self._waiting.append(append)
+        if not self._busy and len(self._waiting) == 1:
+            # not at once: what else this turn of the loop submits goes along, and the thread is woken once
+            self._loop.call_soon(self._hand_over)
 
     async def close(self) -> None:
         """Write what was submitted, then stop."""
+        while self._busy or self._waiting:
+            self._idle.clear()
+            await self._idle.wait()
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
         self._conn.close()
 
+    def _hand_over(self) -> None:
+        """Give the thread everything that waits; while it writes, the next batch forms here."""
+        batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+        self._busy = bool(batch)
+        if batch:
+            self._queue.put(batch)
+
     def _work(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch, last = [first], False
-            while len(batch) < MAX_BATCH and not last:
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if item is None:
-                    last = True
-                else:
-                    batch.append(item)
+        while (batch := self._queue.get()) is not None:
             self._commit(batch)
-            self._loop.call_soon_threadsafe(self._settled, batch)
-            if last:
-                return
+            self._loop.call_soon_threadsafe(self._committed, batch)
+
+    def _committed(self, batch: list[Append]) -> None:
+        self._settled(batch)
+        self._hand_over()
+        if not self._busy:
+            self._idle.set()
 
     def _commit(self, batch: list[Append]) -> None:
         try:

@@ -44,9 +44,10 @@ def configure_logs(level: str = "info", format_: Literal["auto", "console", "jso
 
 
 def _render(json: bool) -> list[Any]:
+    """The last processors. Local variables hold keys and prompts: no traceback shows them."""
     if not json:
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    # local variables hold keys and prompts: they never go into a log
+        traceback = structlog.dev.RichTracebackFormatter(show_locals=False)
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=traceback)]
     tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
     return [tracebacks, structlog.processors.JSONRenderer(serializer=_dumps)]
 

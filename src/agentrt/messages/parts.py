@@ -38,12 +38,14 @@ class Thinking(msgspec.Struct, frozen=True, tag="thinking", omit_defaults=True):
 
 
 class ToolCall(msgspec.Struct, frozen=True, tag="tool_call", omit_defaults=True):
-    """A call as the model made it: `arguments` is its JSON text, byte for byte, which may be malformed."""
+    """A call as the model made it: `arguments` is its JSON text, byte for byte, which may be malformed. `opaque` is what
+    `provider` wants back verbatim with it, and only that provider gets it."""
 
     id: str
     name: str
     arguments: str = "{}"
     opaque: msgspec.Raw = msgspec.Raw(b"")
+    provider: str = ""
 
 
 class ToolResult(msgspec.Struct, frozen=True, tag="tool_result", omit_defaults=True):

@@ -65,7 +65,7 @@ async def answer_whole(a: Answering, hangups: HangUps, gone: Gone | None, receiv
     cut: AgentrtError | None = None
     with hangups.watch(receive, gone):
         try:
-            async for batch in a.live:
+            async for batch in a.live.whole_messages():
                 collector.see(batch)
         except AgentrtError as exc:
             cut = exc

@@ -30,7 +30,8 @@ ADVISORY = frozenset(
     }
 )
 # The advisory parameters that each wire format has a place for.
-ADVISORY_OF: Mapping[str, Collection[str]] = {"openai": ADVISORY}
+_SAMPLING = frozenset({"frequency_penalty", "presence_penalty", "seed"})
+ADVISORY_OF: Mapping[str, Collection[str]] = {"gemini": _SAMPLING, "ollama": _SAMPLING, "openai": ADVISORY}
 # Answered by OpenAI's own service only: forwarded by a pass-through, like what we have never heard of.
 _FOREIGN = frozenset({"moderation", "web_search_options"})
 _MEANING = {

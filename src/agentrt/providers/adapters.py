@@ -25,7 +25,7 @@ def speaks(entry: ProviderEntry, transport: Transport) -> ProviderClient:
         case "ollama":
             from .ollama_client import OllamaClient
 
-            return OllamaClient(transport)
+            return OllamaClient(transport, entry.num_ctx)
         case "offline":
             raise AssertionError("the offline model is no provider")
         case _:

@@ -20,6 +20,7 @@ class ProviderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     It is configured once it has a key or a base URL. `models` are globs of the bare model ids that it claims. Times:
     `connect_s` for a connection, `first_token_s` until the first byte of an answer, `idle_s` between two reads of it,
     `total_s` for the whole answer. `api_version`: as the provider spells it (`v1`, `2023-06-01`); empty is the adapter's own.
+    `num_ctx`: the context in tokens that Ollama reserves for every call.
     """
 
     wire: Wire = "openai"
@@ -29,6 +30,7 @@ class ProviderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     models: tuple[str, ...] = ()
     proxy: str | None = None
     api_version: str = ""
+    num_ctx: Annotated[int, Meta(ge=1)] | None = None
     connect_s: Seconds = 5
     first_token_s: Seconds = 120
     idle_s: Seconds = 120

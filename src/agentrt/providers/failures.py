@@ -37,30 +37,40 @@ _STATUS_WORDS = {
 _TRANSIENT = frozenset({"rate_limit", "overloaded", "server_error", "timeout"})
 # Errors that waiting does not heal although their status says so.
 _FINAL = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-_TOO_LONG = re.compile(r"context[ _]length|context window|maximum context|too many tokens|prompt is too long", re.IGNORECASE)
+_TOO_LONG = re.compile(
+    r"context[ _]length|context window|maximum context|too many tokens|prompt is too long|context limit|maximum number of tokens",
+    re.IGNORECASE,
+)
 _SECRET = re.compile(r"\b(?:sk|pk|rk|gsk|xai)[-_][\w*.-]{6,}|\bAIza[\w-]{10,}|\bBearer\s+\S+", re.IGNORECASE)
 _MOST = 400
 
 
 class Complaint(msgspec.Struct, frozen=True):
-    """What an error body says, whatever its shape."""
+    """What an error body says, whatever its shape. `kind` and `reason` are the provider's own words for it, `wait_s` how
+    long it says to wait."""
 
     message: str = ""
     code: str = ""
     kind: str = ""
+    reason: str = ""
+    wait_s: float | None = None
 
 
 def complaint_in(error: Any) -> Complaint:
-    """Read the value under `error`: the OpenAI object, a bare string, or the dialects in between."""
+    """Read the value under `error`: OpenAI's object, Anthropic's (its `type` names the kind), Gemini's (its `status` does,
+    and `details` say more), Ollama's bare string, or the dialects in between."""
     if isinstance(error, str):
         return Complaint(error)
     if not isinstance(error, Mapping):
         return Complaint()
+    reason, wait_s = _details(error.get("details"))
     message = error.get("message") or error.get("detail") or error.get("error") or ""
     return Complaint(
         message if isinstance(message, str) else msgspec.json.encode(message).decode(),
         str(error.get("code") or ""),
-        str(error.get("type") or ""),
+        str(error.get("type") or error.get("status") or ""),
+        reason,
+        wait_s,
     )
 
 
@@ -78,6 +88,8 @@ def refused(
         decoded = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _without_json(provider, status, headers, body, secrets, now)
+    if isinstance(decoded, list) and decoded:
+        decoded = decoded[0]  # Gemini wraps it so where it was not asked for an event stream
     said = complaint_in(decoded.get("error", decoded) if isinstance(decoded, dict) else decoded)
     return failure(provider, status, said, secrets=secrets, retry_after_s=retry_after(headers, now))
 
@@ -90,7 +102,8 @@ def failure(
     text = clean(said.message, secrets)
     message = f"{provider} {_STATUS_WORDS[code]} ({status})" + (f": {text}" if text else "")
     retryable = code in _TRANSIENT and said.code not in _FINAL and said.kind not in _FINAL
-    return ModelFailure(message, code=code, status=status, retryable=retryable, retry_after_s=retry_after_s)
+    wait_s = said.wait_s if retry_after_s is None else retry_after_s
+    return ModelFailure(message, code=code, status=status, retryable=retryable, retry_after_s=wait_s)
 
 
 def in_stream(provider: str, error: Any, *, secrets: Iterable[str] = ()) -> ModelFailure:
@@ -153,6 +166,8 @@ def _code_of(status: int, said: Complaint) -> str:
         return "context_length"
     if said.code in ("content_filter", "content_policy_violation"):
         return "content_filter"
+    if said.reason == "API_KEY_INVALID":
+        return "authentication"
     return _CODES.get(status, "server_error" if status >= 500 else "invalid_request")
 
 
@@ -162,9 +177,12 @@ def _status_of(said: Complaint) -> int:
     words = f"{said.code} {said.kind}".lower()
     for word, status in (
         ("rate_limit", 429),
+        ("resource_exhausted", 429),
         ("insufficient_quota", 429),
         ("overloaded", 503),
         ("unavailable", 503),
+        ("billing", 402),
+        ("too_large", 413),
         ("context_length", 400),
         ("invalid", 400),
         ("content", 400),
@@ -176,6 +194,17 @@ def _status_of(said: Complaint) -> int:
         if word in words:
             return status
     return 500
+
+
+def _details(details: Any) -> tuple[str, float | None]:
+    """Gemini's `details`: the reason of an error and its `retryDelay` ("37s"), where they are there."""
+    reason, wait_s = "", None
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, Mapping):
+            reason = reason or str(detail.get("reason") or "")
+            if isinstance(delay := detail.get("retryDelay"), str):
+                wait_s = _number(delay.removesuffix("s"))
+    return reason, wait_s
 
 
 def _number(text: str) -> float | None:

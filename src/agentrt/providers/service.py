@@ -18,7 +18,7 @@ from agentrt.kernel import Invalid, Module, ModuleHealth
 
 from .adapters import speaks
 from .choice import OFFLINE, Choice, Directory
-from .client import ModelClient
+from .client import ModelClient, ProviderClient
 from .entry import ProviderEntry
 from .listing import Listing
 from .offline import OfflineClient
@@ -66,7 +66,7 @@ class Providers(Module):
         self._entries = dict(entries)
         self._ollama = ollama
         self._transports: list[Transport] = []
-        self._clients: dict[str, ModelClient] = {}
+        self._clients: dict[str, ProviderClient] = {}
         self._listings: dict[str, Listing] = {}
         self._behind: asyncio.Task[None] | None = None
         self._group = asyncio.TaskGroup()
@@ -75,10 +75,12 @@ class Providers(Module):
     async def __aenter__(self) -> Self:
         """Look for a local Ollama (0.3 s at most); what takes longer goes on behind a server that already runs."""
         await self._find_ollama()
-        for name in self._directory().usable():
-            self._clients[name] = self._adapter(name, self._entries[name])
+        usable = list(self._directory().usable())
+        for name in usable:
+            if self._entries[name].lists_own_models:
+                self._listings[name] = Listing(name, self._speaker(name))
         await self._group.__aenter__()
-        if self._clients:
+        if usable:
             self._behind = self._group.create_task(self._come_up(), name="providers come up")
         return self
 
@@ -117,11 +119,7 @@ class Providers(Module):
         """Who speaks to `provider`, making failed calls again as `retry` says. Invalid where it is not configured."""
         if provider == OFFLINE:
             return Retried(self._offline, retry)
-        client = self._clients.get(provider)
-        if client is None:
-            why = self._directory().obstacle(provider) or "is not ready"
-            raise Invalid(f"{provider} {why}", code="provider_not_configured", param="model")
-        return Retried(client, retry)
+        return Retried(self._clients.get(provider) or self._speaker(provider), retry)
 
     def wire(self, provider: str) -> Wire:
         """The wire format that `provider` speaks: which parameters its requests have a place for."""
@@ -171,12 +169,14 @@ class Providers(Module):
             f"This agent uses it although a provider is configured ({', '.join(usable)}); `model:` in its file says which to ask."
         )
 
-    def _adapter(self, name: str, entry: ProviderEntry) -> ModelClient:
+    def _speaker(self, name: str) -> ProviderClient:
+        """Made when it is first needed: what no profile uses costs nothing."""
+        if (why := self._directory().obstacle(name)) is not None:
+            raise Invalid(f"{name} {why}", code="provider_not_configured", param="model")
+        entry = self._entries[name]
         transport = Transport(name, entry)
         self._transports.append(transport)
-        client = speaks(entry, transport)
-        if entry.lists_own_models:
-            self._listings[name] = Listing(name, client)
+        self._clients[name] = client = speaks(entry, transport)
         return client
 
     async def _find_ollama(self) -> None:

@@ -22,7 +22,7 @@ class Transport:
     def __init__(self, provider: str, entry: ProviderEntry) -> None:
         self.provider = provider
         self._entry = entry
-        self._url = entry.url
+        self.url = entry.url
         self._session: ClientSession | None = None
         # What must never show in a message: a provider may repeat a header in its complaint.
         self.secrets = tuple(s for s in (entry.api_key, *entry.headers.values()) if s and len(s) >= 6)
@@ -51,7 +51,7 @@ class Transport:
 
     async def _open(self, method: str, path: str, body: bytes | None) -> Reply:
         began = asyncio.get_running_loop().time()
-        response = await self._head(method, self._url + path, body)
+        response = await self._head(method, self.url + path, body)
         reply = Reply(self.provider, self._entry, response, began)
         if response.status != 200:
             await self._refuse(reply)

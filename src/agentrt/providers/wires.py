@@ -9,7 +9,7 @@ import msgspec
 Wire = Literal["anthropic", "gemini", "offline", "ollama", "openai"]
 
 # Wire formats that this version speaks; an entry with another one is skipped, and that is said.
-ADAPTERS: frozenset[Wire] = frozenset({"anthropic", "offline", "openai"})
+ADAPTERS: frozenset[Wire] = frozenset({"anthropic", "gemini", "offline", "ollama", "openai"})
 
 _VERSION_AT_END = re.compile(r"/v1/?\Z")
 

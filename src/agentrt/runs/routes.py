@@ -168,7 +168,7 @@ async def _moves(runs: AsyncIterator[RunView]) -> AsyncIterator[bytes]:
 async def _until_end(live: LiveRun, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
-            async for _ in live:
+            async for _ in live.whole_messages():
                 pass
     except TimeoutError:
         return

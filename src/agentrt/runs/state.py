@@ -83,9 +83,10 @@ def fold(records: Sequence[e.Record]) -> RunState:
 
 def advance(state: RunState, records: Iterable[e.Record]) -> RunState:
     """The state after a few more records."""
+    seq = state.seq
     for record in records:
-        state = replace(_apply(state, record), seq=record.seq)
-    return state
+        state, seq = _apply(state, record), record.seq
+    return replace(state, seq=seq)
 
 
 def _apply(state: RunState, record: e.Record) -> RunState:

@@ -1,0 +1,162 @@
+"""The Messages API, outward: what a model is asked, as the body of a request. Pure."""
+
+import hashlib
+import re
+from typing import Any
+
+import msgspec
+
+from agentrt.messages import Thinking
+
+from .anthropic_content import Json, Turns
+from .anthropic_models import Abilities, abilities
+from .anthropic_schema import closed
+from .anthropic_tools import offer
+from .client import ModelAsk
+
+# From this version of the API on no model takes sampling parameters.
+_UNSAMPLED = "2026-10-21"
+_BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384}
+_MOST_BUDGET, _LEAST_BUDGET = 24_576, 1024
+_TIERS = {"auto": "auto", "priority": "auto", "default": "standard_only", "flex": "standard_only"}
+# The API refuses ids that look like an address or a telephone number, and long ones.
+_PERSONAL = re.compile(r".*@.*|\+?[\d\s().-]{7,}|.{257,}", re.DOTALL)
+_THOUGHT = (b'{"type":"thinking"', b'{"type":"redacted_thinking"')
+
+
+def request_body(ask: ModelAsk, provider: str, api_version: str = "", *, thinking: bool = True) -> bytes:
+    """The JSON to post to `/v1/messages`; always a stream. `thinking`: whether earlier thinking goes back with it.
+
+    ModelFailure `invalid_request` for what the model is known not to take.
+    """
+    known = abilities(ask.model)
+    turns = Turns(provider, thinking=thinking)
+    system = list(ask.system)
+    for message in ask.messages:
+        if message.role in ("system", "developer") and not turns.turns:
+            system.append(message.text)
+        else:
+            turns.add(message)
+    system += _wish_for_json(ask, known)
+    body: Json = {"model": ask.model, "max_tokens": _limit(ask, known), "stream": True}
+    if blocks := [{"type": "text", "text": text} for text in system if text.strip()]:
+        body["system"] = blocks
+    body["messages"] = turns.end()
+    offer(body, ask, known, provider)
+    _think(body, ask, known)
+    _shape(body, ask, known)
+    if known.sampling and api_version < _UNSAMPLED and not _thinks(body):
+        _sample(body, ask, known)
+    _name_the_rest(body, ask)
+    _mark_for_cache(body)
+    return msgspec.json.encode(body)
+
+
+def carries_thinking(ask: ModelAsk, provider: str) -> bool:
+    """Whether thinking that `provider` signed is among the messages."""
+    parts = (part for message in ask.messages for part in message.parts if isinstance(part, Thinking))
+    return any(part.provider == provider and bytes(part.opaque).startswith(_THOUGHT) for part in parts)
+
+
+def _limit(ask: ModelAsk, known: Abilities) -> int:
+    given = ask.parameters
+    return given.get("max_completion_tokens") or given.get("max_tokens") or known.most
+
+
+def _think(body: Json, ask: ModelAsk, known: Abilities) -> None:
+    effort = ask.parameters.get("reasoning_effort")
+    # A call cannot be forced on a model that thinks first.
+    forced = body.get("tool_choice", {}).get("type") in ("any", "tool")
+    if known.thinking == "adaptive":
+        _adapt(body, effort, forced, known)
+    elif known.thinking == "budget" and effort not in (None, "none") and not forced and _may_begin_to_think(body["messages"]):
+        budget = min(_BUDGETS.get(effort, _MOST_BUDGET), body["max_tokens"] // 2)
+        if budget >= _LEAST_BUDGET:
+            body["thinking"] = {"type": "enabled", "budget_tokens": budget}
+
+
+def _adapt(body: Json, effort: str | None, forced: bool, known: Abilities) -> None:
+    still = effort == "none" or forced
+    if still and known.off in ("disabled", "between_tools"):
+        body["thinking"] = {"type": known.off}
+    elif not still and (effort is not None or known.unasked):
+        # Without `display` newer models keep to themselves what they think, and what they say between two calls.
+        body["thinking"] = {"type": "adaptive", "display": "summarized"}
+    if effort == "none":
+        effort = "low" if known.off == "never" else None
+    if effort is not None:
+        level = "low" if effort == "minimal" else effort
+        most = "high" if level not in known.efforts or (forced and level in ("xhigh", "max")) else level
+        body["output_config"] = {"effort": most}
+
+
+def _may_begin_to_think(turns: list[Json]) -> bool:
+    """With a budget, a turn that goes on after a tool call must have begun with thinking: another model's has not."""
+    last = next((turn["content"] for turn in reversed(turns) if turn["role"] == "assistant"), None)
+    if last is None or turns[-1]["content"][0]["type"] != "tool_result":
+        return True
+    return isinstance(last[0], msgspec.Raw) and bytes(last[0]).startswith(_THOUGHT)
+
+
+def _thinks(body: Json) -> bool:
+    return body.get("thinking", {}).get("type") in ("enabled", "adaptive")
+
+
+def _sample(body: Json, ask: ModelAsk, known: Abilities) -> None:
+    given = {name: value for name in ("temperature", "top_p", "top_k") if (value := ask.parameters.get(name)) is not None}
+    if "temperature" in given:
+        given["temperature"] = min(given["temperature"], 1)  # OpenAI's goes up to 2
+        if not known.both_samplings:
+            given.pop("top_p", None)
+    body.update(given)
+
+
+def _schema_wanted(ask: ModelAsk) -> Json | None:
+    match ask.parameters.get("response_format"):
+        case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
+            return schema
+        case _:
+            return None
+
+
+def _wish_for_json(ask: ModelAsk, known: Abilities) -> list[str]:
+    """What asks for JSON in words, where the API has no place to ask for it."""
+    if (ask.parameters.get("response_format") or {}).get("type") not in ("json_object", "json_schema"):
+        return []
+    schema = _schema_wanted(ask)
+    if schema is None:
+        return ["Answer with one JSON object and nothing else: no text around it, no code fence."]
+    if known.native_schema:
+        return []
+    text = msgspec.json.encode(schema).decode()
+    return [f"Answer with JSON that matches this JSON Schema and nothing else: no text around it, no code fence.\n{text}"]
+
+
+def _shape(body: Json, ask: ModelAsk, known: Abilities) -> None:
+    schema = _schema_wanted(ask)
+    if schema is not None and known.native_schema:
+        body.setdefault("output_config", {})["format"] = {"type": "json_schema", "schema": closed(schema)}
+
+
+def _name_the_rest(body: Json, ask: ModelAsk) -> None:
+    stop = ask.parameters.get("stop") or ()
+    if stops := [each for each in ([stop] if isinstance(stop, str) else stop) if each.strip()]:
+        body["stop_sequences"] = stops
+    if tier := _TIERS.get(ask.parameters.get("service_tier") or ""):
+        body["service_tier"] = tier
+    if user := ask.user:
+        known_as = hashlib.sha256(user.encode()).hexdigest() if _PERSONAL.fullmatch(user) else user
+        body["metadata"] = {"user_id": known_as}
+
+
+def _mark_for_cache(body: Json) -> None:
+    """Mark what the next request begins with: the tools, the first system text, and the two newest of the user's turns:
+    the one that this request adds, and the one before it, which is where the last request left its mark."""
+    ends: list[Any] = []
+    if "tools" in body:
+        ends.append(body["tools"][-1])
+    if "system" in body:
+        ends.append(body["system"][0])
+    ends += [turn["content"][-1] for turn in body["messages"] if turn["role"] == "user"][-2:]
+    for block in ends:
+        block["cache_control"] = {"type": "ephemeral"}

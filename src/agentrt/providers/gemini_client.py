@@ -1,0 +1,73 @@
+import re
+from collections.abc import AsyncGenerator
+from urllib.parse import quote
+
+import msgspec
+
+from .client import Chunk, ModelAsk
+from .errors import ModelFailure
+from .gemini_request import request_body
+from .gemini_response import GeminiReader
+from .reading import read_answer
+from .transport import Transport
+
+_MOST_PAGES = 20
+# An address that leads into a version already, such as Vertex's with its project.
+_VERSIONED = re.compile(r"/v\d+\w*(?:/|\Z)")
+
+
+class _Listed(msgspec.Struct, rename="camel"):
+    name: str
+    supported_generation_methods: list[str] | None = None
+
+
+class _Listing(msgspec.Struct, rename="camel"):
+    models: list[_Listed] = []
+    next_page_token: str = ""
+
+
+class GeminiClient:
+    """Gemini's own API, Google AI's and what speaks like it. `version` leads every path unless the address holds one."""
+
+    def __init__(self, transport: Transport, version: str) -> None:
+        self._transport = transport
+        self._root = "" if _VERSIONED.search(transport.url) else f"/{version}"
+
+    def stream(self, ask: ModelAsk) -> AsyncGenerator[list[Chunk]]:
+        """The answer as it arrives; ModelFailure where there is no whole one. Closing it hangs up on the provider."""
+        provider = self._transport.provider
+        path = f"{self._root}/{_place(provider, ask.model)}:streamGenerateContent?alt=sse"
+        return read_answer(
+            self._transport, path, request_body(ask, provider), GeminiReader(provider, ask, self._transport.secrets)
+        )
+
+    async def models(self, *, within_s: float = 10) -> list[str]:
+        """The ids of the models that can be asked for content; ModelFailure where they are not listed in Gemini's form."""
+        found: list[str] = []
+        token = ""
+        for _ in range(_MOST_PAGES):
+            page = await self._page(token, within_s)
+            found += [model.name.removeprefix("models/") for model in page.models if _speaks(model)]
+            if not (token := page.next_page_token):
+                break
+        return found
+
+    async def _page(self, token: str, within_s: float) -> _Listing:
+        more = f"&pageToken={quote(token, safe='')}" if token else ""
+        body = await self._transport.get(f"{self._root}/models?pageSize=1000{more}", within_s=within_s)
+        try:
+            return msgspec.json.decode(body, type=_Listing)
+        except msgspec.DecodeError as exc:
+            raise ModelFailure(f"{self._transport.provider} does not list its models in Gemini's form", code="malformed") from exc
+
+
+def _place(provider: str, model: str) -> str:
+    """The path of a model: a bare id is one of `models/`, another collection (`tunedModels/x`) is named with it."""
+    if any(step in ("", ".", "..") for step in model.split("/")):
+        raise ModelFailure(f"{provider} has no model of the name {model!r}", code="not_found")
+    return quote(model if "/" in model else f"models/{model}", safe="/:@")
+
+
+def _speaks(model: _Listed) -> bool:
+    methods = model.supported_generation_methods
+    return methods is None or "generateContent" in methods or "streamGenerateContent" in methods

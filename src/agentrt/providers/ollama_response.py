@@ -1,0 +1,142 @@
+"""Ollama's own dialect, inward: the JSON lines of `/api/chat` become chunks, and at their end the whole message. Pure."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from agentrt.events import ReasoningDelta, TextDelta
+from agentrt.messages import Message, Part, Text, Thinking, Usage
+
+from .client import Chunk, Done, ModelAsk
+from .errors import ModelFailure
+from .estimate import tokens_asked, tokens_in
+from .failures import clean, in_stream
+from .ndjson import LineSplitter, LineTooLong
+from .ollama_calls import Call, CallsReader
+
+# An older server gives no reason; `load` and `unload` are what it answers where there was nothing to say.
+_STOPS = {"length": "length"}
+
+
+class _Said(msgspec.Struct, gc=False):
+    content: str | None = None
+    thinking: str | None = None
+    tool_calls: list[Call] | None = None
+
+
+class _Line(msgspec.Struct, gc=False):
+    message: _Said | None = None
+    done: bool = False
+    done_reason: str | None = None
+    model: str | None = None
+    prompt_eval_count: int | None = None
+    eval_count: int | None = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+class OllamaReader:
+    """Reads one answer. Feed it what arrives; once it is `complete`, `done()` is the last chunk."""
+
+    def __init__(self, provider: str, ask: ModelAsk, secrets: Iterable[str] = ()) -> None:
+        self._provider, self._ask, self._secrets = provider, ask, secrets
+        self._lines = LineSplitter()
+        self._text: list[str] = []
+        self._thoughts: list[str] = []
+        self._calls = CallsReader(provider, ask.call_prefix, ask.first_call)
+        self._last: _Line | None = None
+        self.ended = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the model said that it has finished: without that word nothing tells an answer from a part of one."""
+        return self.ended
+
+    def feed(self, piece: bytes) -> list[Chunk]:
+        """The chunks in what was read, possibly none. ModelFailure for an error object or what cannot be understood."""
+        out: list[Chunk] = []
+        try:
+            for line in self._lines.feed(piece):
+                self._take(line, out)
+                if self.ended:
+                    break
+        except LineTooLong:
+            raise ModelFailure(f"{self._provider} sent a line without end", code="malformed") from None
+        return out
+
+    def end(self) -> list[Chunk]:
+        """The body is over: what a line without its end still held."""
+        line = self._lines.end()
+        if line is None or self.ended:
+            return []
+        try:
+            return self.whole(line)
+        except ModelFailure as failure:
+            if failure.code == "malformed":
+                return []  # cut off in the middle of a line: `done` says so
+            raise
+
+    def whole(self, body: bytes) -> list[Chunk]:
+        """The chunks in one JSON document, which is a line of a stream or a whole answer."""
+        out: list[Chunk] = []
+        self._take(body, out)
+        return out
+
+    def done(self) -> Done:
+        """The whole message; ModelFailure `truncated` where the stream ended before the model did."""
+        last = self._last
+        if last is None:
+            why = f"{self._provider} ended the stream before the answer was complete"
+            raise ModelFailure(why, code="truncated", retryable=True)
+        message = self._message()
+        stop = _STOPS.get(last.done_reason or "", "stop")
+        if stop == "stop" and message.calls:
+            stop = "tool_calls"
+        return Done(message=message, usage=self._counted(last, message), stop=stop, model=last.model or self._ask.model)
+
+    def _take(self, line: bytes, out: list[Chunk]) -> None:
+        try:
+            read = _decode(line)
+            said = read.message
+            calls = [self._calls.take(call) for call in (said and said.tool_calls) or ()]
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            raise ModelFailure(
+                f"{self._provider} sent what is not an Ollama answer: {clean(str(exc), self._secrets)}", code="malformed"
+            ) from exc
+        if read.error is not None:
+            raise in_stream(self._provider, read.error, secrets=self._secrets)
+        if said is not None:
+            self._show(said, out)
+        out += calls
+        if read.done:
+            self._last, self.ended = read, True
+
+    def _show(self, said: _Said, out: list[Chunk]) -> None:
+        if said.thinking:
+            self._thoughts.append(said.thinking)
+            out.append(ReasoningDelta(text=said.thinking))
+        if said.content:
+            self._text.append(said.content)
+            out.append(TextDelta(text=said.content))
+
+    def _message(self) -> Message:
+        parts: list[Part] = []
+        if self._thoughts:
+            parts.append(Thinking("".join(self._thoughts), self._provider))
+        if self._text:
+            parts.append(Text("".join(self._text)))
+        return Message("assistant", (*parts, *self._calls.calls))
+
+    def _counted(self, last: _Line, message: Message) -> Usage:
+        if last.prompt_eval_count is None or last.eval_count is None:
+            # A prompt that was all in its cache is not counted at all.
+            asked, said = last.prompt_eval_count, last.eval_count
+            return Usage(
+                tokens_asked(self._ask) if asked is None else asked,
+                tokens_in(message) if said is None else said,
+                estimated=True,
+            )
+        return Usage(last.prompt_eval_count, last.eval_count)
