@@ -30,9 +30,6 @@ ONE_MISTAKE = {
     "tools: ['*', clock]": ("2:14: 'clock' has no effect after '*': the first rule that matches a tool governs it at $.tools[1]"),
     "tools: [clock, clock]": "2:16: 'clock' is listed twice at $.tools[1]",
     "session: {from: [user, user]}": "2:24: 'user' is listed twice at $.session.from[1]",
-    "budgets:\n  cost: 1.5": (
-        "3:9: a cost budget cannot be kept until models have prices: use tokens, steps or seconds at $.budgets.cost"
-    ),
     "prompt: Hi {{ now }}": "2:9: 'now' changes per run: move it into `context` at $.prompt",
     "prompt: |\n  Hi.\n  For {{ metadata.team }}.": (
         "4:1: 'metadata' changes per run: move it into `context` (or use agent.metadata) at $.prompt"

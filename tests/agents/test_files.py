@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import yaml
 
-from agentrt.agents import DEFAULT_CHAIN, RUN_VARIABLES, STATIC_VARIABLES, AgentSpec, agent_schema, check
+from agentrt.agents import CONDITION_VARIABLES, DEFAULT_CHAIN, RUN_VARIABLES, STATIC_VARIABLES, AgentSpec, agent_schema, check
 from agentrt.configs import parse
 
 ROOT = Path(__file__).parents[2]
@@ -60,13 +60,14 @@ def test_the_kitchen_sink_loads_and_shows_every_key() -> None:
     loaded(KITCHEN_SINK)
     shown = _keys(yaml.safe_load(KITCHEN_SINK.read_text()))
     structs = _structs(AgentSpec)
-    assert len(structs) == 7
+    assert len(structs) == 9
     assert {field.encode_name for struct in structs for field in msgspec.structs.fields(struct)} <= shown
 
 
 def test_the_kitchen_sink_explains_every_variable() -> None:
     text = KITCHEN_SINK.read_text()
     assert [name for name in [*STATIC_VARIABLES, *RUN_VARIABLES] if f"\n#   {name}" not in text] == []
+    assert [name for name, told in CONDITION_VARIABLES.items() if f"\n    #   {name:<8}  {told}\n" not in text] == []
 
 
 def test_the_published_schema_is_the_code() -> None:

@@ -24,12 +24,18 @@ Speak = Callable[..., AbstractAsyncContextManager[ModelClient]]
 
 
 @pytest.fixture
-def acme(upstream: OpenAIUpstream) -> Speak:
+def carrier() -> str:
+    """What carries requests; where both shall be tried, a file of tests has its own."""
+    return "native"
+
+
+@pytest.fixture
+def acme(upstream: OpenAIUpstream, carrier: str) -> Speak:
     """A client of the upstream under the name `acme`: `async with acme(attempts=1, **entry) as client`."""
 
     @asynccontextmanager
     async def speak(attempts: int = 1, **entry: Any) -> AsyncIterator[ModelClient]:
-        made = ProviderEntry(**{"base_url": upstream.base_url, "api_key": "sk-verysecret", **entry})
+        made = ProviderEntry(**{"base_url": upstream.base_url, "api_key": "sk-verysecret", "client": carrier, **entry})
         async with Providers({"acme": made}) as providers:
             yield providers.client("acme", Retry(attempts=attempts, backoff=0))
 

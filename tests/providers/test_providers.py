@@ -4,12 +4,13 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agentrt.agents import Retry
 from agentrt.kernel import Invalid
 from agentrt.messages import says
-from agentrt.providers import Choice, ModelAsk, ModelInfo, OfflineRules, ProviderEntry, Providers, entries_from
+from agentrt.providers import Choice, ModelAsk, ModelInfo, OfflineRules, ProviderEntry, Providers, entries_from, own_wires
 from agentrt.providers.offline_rules import OfflineRule
 from upstreams.openai_upstream import OpenAIUpstream, refuses
 
@@ -42,6 +43,16 @@ def test_settings_come_before_the_environment_and_leave_the_rest_to_it() -> None
     assert (entries["openai"].api_key, entries["openai"].max_connections) == ("sk-verysecret", 7)
     assert entries["openai"].claims("gpt-4o")
     assert entries_from(KEY, {"openai": ProviderEntry(api_key="other")})["openai"].api_key == "other"
+
+
+def test_an_entry_under_a_well_known_name_speaks_its_own_wire_unless_it_names_another() -> None:
+    given = own_wires({"anthropic": {"base_url": "http://x"}, "openai": {"wire": "openai_responses"}, "local": {"api_key": "k"}})
+    read = msgspec.convert(given, dict[str, ProviderEntry])
+    assert {name: entry.wire for name, entry in read.items()} == {
+        "anthropic": "anthropic",
+        "openai": "openai_responses",
+        "local": "openai",
+    }
 
 
 def test_a_key_of_the_environment_is_not_sent_to_another_address() -> None:
@@ -134,10 +145,7 @@ async def test_health_says_of_every_provider_whether_it_can_be_asked() -> None:
 async def test_an_ollama_at_its_default_port_is_found() -> None:
     server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
     async with server, Providers(entries_from({}, {}), ollama=server.sockets[0].getsockname()) as ours:
-        skipped = ours.choose(["ollama/llama3"]).skipped
-    assert skipped == (
-        "ollama/llama3: ollama is configured, but has no adapter in this version (its address with /v1 as OPENAI_BASE_URL works)",
-    )
+        assert ours.choose(["ollama/llama3"]) == Choice("ollama", "llama3")
 
 
 async def text(ours: Providers, said: str) -> str:
@@ -148,7 +156,7 @@ async def text(ours: Providers, said: str) -> str:
 
 async def test_the_offline_model_knows_why_it_serves() -> None:
     async with providers() as nothing, providers(KEY) as one:
-        assert "No model provider is configured: set OPENAI_API_KEY or ANTHROPIC_API_KEY" in await text(nothing, "hello")
+        assert "No model provider is configured: set OPENAI_API_KEY, ANTHROPIC_API_KEY" in await text(nothing, "hello")
         assert "although a provider is configured (openai)" in await text(one, "hello")
 
 

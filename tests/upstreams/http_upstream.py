@@ -10,10 +10,12 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import pytest
 
 End = Literal["end", "cut", "reset", "hang"]
 
@@ -139,11 +141,14 @@ class Upstream:
     async def _serve(self) -> None:
         server = await asyncio.start_server(self._connection, sock=self._socket)
         await self._stop.wait()
+        self._loop.remove_reader(self._socket.fileno())
+        await _rounds(5)  # what was accepted just now begins, which it could not on a closed server: only so it ends well
         server.close()
         running = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        await _rounds(3)  # sockets close a round later
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -191,6 +196,11 @@ class Upstream:
     def streams(self, request: Request) -> bool:
         """Whether a stream is asked for."""
         return isinstance(request.body, dict) and bool(request.body.get("stream"))
+
+
+async def _rounds(number: int) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
 
 
 async def _read_request(early: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
@@ -262,3 +272,20 @@ def wait_until(condition: Callable[[], bool], within_s: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.005)
+
+
+Start = Callable[[Callable[[], Upstream]], Upstream]
+
+
+@pytest.fixture
+def start_upstream() -> Iterator[Start]:
+    """Starts a provider of the class that it is given; each ends with the test."""
+    running: list[Upstream] = []
+
+    def start(kind: Callable[[], Upstream]) -> Upstream:
+        running.append(kind())
+        return running[-1]
+
+    yield start
+    for upstream in running:
+        upstream.close()

@@ -1,4 +1,6 @@
 from .check import Problem, check
+from .condition import CONDITION_VARIABLES, ConditionFailed, holds
+from .form import BadForm, Form, form_of
 from .prompt import RUN_VARIABLES, STATIC_VARIABLES, RunVars, StaticVars, ToolLine, render_context, render_prompt
 from .schema import agent_schema
 from .spec import (
@@ -7,7 +9,9 @@ from .spec import (
     Budgets,
     Effect,
     Example,
+    Limits,
     Mode,
+    ModelEntry,
     Parameters,
     Retry,
     SessionRule,
@@ -16,14 +20,20 @@ from .spec import (
 )
 
 __all__ = [
+    "CONDITION_VARIABLES",
     "DEFAULT_CHAIN",
     "RUN_VARIABLES",
     "STATIC_VARIABLES",
     "AgentSpec",
+    "BadForm",
     "Budgets",
+    "ConditionFailed",
     "Effect",
     "Example",
+    "Form",
+    "Limits",
     "Mode",
+    "ModelEntry",
     "Parameters",
     "Problem",
     "Retry",
@@ -35,6 +45,8 @@ __all__ = [
     "ToolRule",
     "agent_schema",
     "check",
+    "form_of",
+    "holds",
     "render_context",
     "render_prompt",
 ]

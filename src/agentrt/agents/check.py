@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 from agentrt.kernel import suggest
 
+from . import condition
+from .form import BadForm, form_of
 from .prompt import problems_in
-from .spec import AgentSpec, Parameters, ToolRule
+from .spec import AgentSpec, ModelEntry, Parameters, ToolRule
 
 _MODEL = re.compile(r"[a-z0-9][a-z0-9_-]*/\S+\Z")
 _GLOB = re.compile(r"(?:[a-zA-Z0-9_*?-]|\[!?[a-zA-Z0-9_-]+\])+\Z")
@@ -33,7 +35,6 @@ def check(spec: AgentSpec) -> list[Problem]:
         *_locked(spec),
         *_tools(spec),
         *_repeated("$.session.from", spec.session.sources),
-        *_cost(spec),
         *(Problem("$.prompt", *found) for found in problems_in(spec.prompt, spec, per_run=False)),
         *(Problem("$.context", *found) for found in problems_in(spec.context, spec, per_run=True)),
     ]
@@ -47,11 +48,14 @@ def _names(spec: AgentSpec) -> Iterator[Problem]:
 
 
 def _models(spec: AgentSpec) -> Iterator[Problem]:
-    yield from _repeated("$.model", spec.chain)
-    for i, model in enumerate(spec.chain):
-        if not _MODEL.match(model):
-            path = "$.model" if isinstance(spec.model, str) else f"$.model[{i}]"
-            yield Problem(path, f"{model!r} is not a model: write provider/model, such as openai/gpt-5.5")
+    yield from _repeated("$.model", spec.entries)
+    for i, entry in enumerate(spec.entries):
+        place = "$.model" if isinstance(spec.model, str) else f"$.model[{i}]"
+        if not _MODEL.match(entry.model):
+            path = f"{place}.model" if isinstance(spec.model[i], ModelEntry) else place
+            yield Problem(path, f"{entry.model!r} is not a model: write provider/model, such as openai/gpt-5.5")
+        if entry.when and (found := condition.problem_in(entry.when)) is not None:
+            yield Problem(f"{place}.when", *found)
 
 
 def _parameters(parameters: Parameters) -> Iterator[Problem]:
@@ -61,6 +65,10 @@ def _parameters(parameters: Parameters) -> Iterator[Problem]:
     form = parameters.response_format
     if form is not None and form.get("type") not in _FORMATS:
         yield Problem("$.parameters.response_format.type", _not_one_of(form.get("type"), _FORMATS))
+    try:
+        form_of(form)
+    except BadForm as exc:
+        yield Problem("$.parameters.response_format.json_schema.schema", f"this is no JSON Schema: {exc}")
 
 
 def _locked(spec: AgentSpec) -> Iterator[Problem]:
@@ -84,17 +92,16 @@ def _tools(spec: AgentSpec) -> Iterator[Problem]:
             yield Problem(path, f"{glob!r} has no effect after '*': the first rule that matches a tool governs it")
 
 
-def _cost(spec: AgentSpec) -> Iterator[Problem]:
-    if spec.budgets.cost is not None:
-        yield Problem("$.budgets.cost", "a cost budget cannot be kept until models have prices: use tokens, steps or seconds")
-
-
 def _repeated(path: str, values: Any) -> Iterator[Problem]:
     seen: Counter[str] = Counter()
     for i, value in enumerate(values):
         seen[value] += 1
         if seen[value] == 2:
-            yield Problem(f"{path}[{i}]", f"{value!r} is listed twice")
+            yield Problem(f"{path}[{i}]", f"{_name(value)!r} is listed twice")
+
+
+def _name(value: Any) -> str:
+    return value.model if isinstance(value, ModelEntry) else value
 
 
 def _not_one_of(value: object, allowed: tuple[str, ...]) -> str:

@@ -69,13 +69,44 @@ class Parameters(Spec, frozen=True, dict=True):
 
 
 class Retry(Spec, frozen=True):
-    """How often a tool call that failed on its way is made, and the first pause in seconds, which doubles.
+    """How often a call that failed on its way is made, and the first pause in seconds, which doubles.
 
-    Only tools whose effect is `read` or `idempotent` are called again.
+    Only tools whose effect is `read` or `idempotent` are called again, and models of whose answer nothing was shown.
     """
 
     attempts: Annotated[int, Meta(ge=1, le=10, description="Calls in all; 1 means no retry.")] = 1
     backoff: Annotated[float, Meta(ge=0, le=60, description="Seconds before the second call.")] = 0.5
+
+
+class ModelEntry(Spec, frozen=True):
+    """One model of a chain, and when it may answer."""
+
+    model: Annotated[ModelName, Meta(description="`provider/model`.")]
+    weight: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="Neighbours with a weight share the runs by it: one is drawn, the others follow it."),
+    ] = None
+    when: Annotated[
+        str,
+        Meta(description="A CEL expression over the request; where it is not true the model is passed over.", max_length=2000),
+    ] = ""
+    retry: Annotated[Retry | None, Meta(description="Overrides the agent's `retry` for calls of this model.")] = None
+    cooldown: Annotated[
+        Seconds | None, Meta(description="Seconds for which the model is passed over after it failed, if another can be asked.")
+    ] = None
+    continue_: Annotated[
+        bool,
+        Meta(description="Where it breaks off, the next model goes on from its text, if that one can, instead of starting over."),
+    ] = msgspec.field(default=False, name="continue")
+
+
+class Limits(Spec, frozen=True):
+    """Seconds that a model may take; unset: as the provider's settings say."""
+
+    connect: Annotated[Seconds | None, Meta(description="Until the connection to the provider stands.")] = None
+    first_token: Annotated[Seconds | None, Meta(description="Until the first byte of an answer.")] = None
+    idle: Annotated[Seconds | None, Meta(description="Between two pieces of an answer.")] = None
+    total: Annotated[Seconds | None, Meta(description="For a whole answer.")] = None
 
 
 class ToolRule(Spec, frozen=True):
@@ -106,7 +137,9 @@ class Budgets(Spec, frozen=True):
     tool_calls: Annotated[Count | None, Meta(description="Tool calls.")] = 200
     tokens: Annotated[Count | None, Meta(description="Input and output tokens together.")] = None
     seconds: Annotated[Seconds | None, Meta(description="Seconds from start to end.")] = 3600.0
-    cost: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="US dollars. Refused until models have prices.")] = None
+    cost: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="US dollars. Runs need models with known prices then.")
+    ] = None
 
 
 class Example(Spec, frozen=True):
@@ -128,9 +161,10 @@ class AgentSpec(Spec, frozen=True, dict=True):
     aliases: Annotated[tuple[Name, ...], Meta(description="More names for the same agent.")] = ()
     description: Annotated[str, Meta(description="One sentence for people who choose an agent.")] = ""
     model: Annotated[
-        Annotated[tuple[ModelName, ...], Meta(min_length=1)] | ModelName,
-        Meta(description="`provider/model`, or a list of them: the first whose provider is configured serves."),
+        Annotated[tuple[ModelName | ModelEntry, ...], Meta(min_length=1)] | ModelName,
+        Meta(description="`provider/model`, or a chain of them: the first that can be asked answers, the next where it fails."),
     ] = DEFAULT_CHAIN
+    limits: Annotated[Limits, Meta(description="How long a model may take; overrides the provider's settings.")] = Limits()
     parameters: Annotated[Parameters, Meta(description="Sent with every model call; a caller may change what is not locked.")] = (
         Parameters()
     )
@@ -158,16 +192,26 @@ class AgentSpec(Spec, frozen=True, dict=True):
         Meta(description="interactive: a run ends with the first answer; autonomous: it goes on until `finish_task` is called."),
     ] = "interactive"
     budgets: Annotated[Budgets, Meta(description="Limits of one run.")] = Budgets()
-    retry: Annotated[Retry, Meta(description="Retries of tool calls.")] = Retry(attempts=3)
+    retry: Annotated[Retry, Meta(description="Retries of tool calls and model calls.")] = Retry(attempts=3)
     logging: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="The least level at which this agent's runs log.")
-    ] = "info"
+        Literal["debug", "info", "warning", "error"],
+        Meta(
+            description="What the log says of this agent's runs. warning: those that fail; info: where each begins and ends; "
+            "debug: every event; error: mistakes of the server only."
+        ),
+    ] = "warning"
     metadata: Annotated[dict[str, Any], Meta(description="Anything; templates see it as `agent.metadata`.")] = {}
 
     @property
     def chain(self) -> tuple[str, ...]:
         """The models to try, best first, each as `provider/model`."""
-        return (self.model,) if isinstance(self.model, str) else self.model
+        return tuple(entry.model for entry in self.entries)
+
+    @cached_property
+    def entries(self) -> tuple[ModelEntry, ...]:
+        """The same, with what the file says of each."""
+        written = (self.model,) if isinstance(self.model, str) else self.model
+        return tuple(ModelEntry(model=entry) if isinstance(entry, str) else entry for entry in written)
 
     def rule_for(self, tool_id: str) -> ToolRule | None:
         """The rule that allows this tool, with the agent's `retry` where it has none of its own; None where no rule does."""

@@ -8,16 +8,20 @@ from .transport import Transport
 
 
 def speaks(entry: ProviderEntry, transport: Transport) -> ProviderClient:
-    """The client for an entry whose wire is in `ADAPTERS`."""
+    """The client that speaks the wire of `entry`, over `transport`."""
     match entry.wire:
         case "openai":
             from .openai_client import OpenAIClient
 
             return OpenAIClient(transport)
+        case "openai_responses":
+            from .responses_client import ResponsesClient
+
+            return ResponsesClient(transport)
         case "anthropic":
             from .anthropic_client import AnthropicClient
 
-            return AnthropicClient(transport)
+            return AnthropicClient(transport, entry.version)
         case "gemini":
             from .gemini_client import GeminiClient
 

@@ -4,25 +4,30 @@ Thinking, and blocks that only Anthropic understands, go back as they came, byte
 so do its own ids of tool calls, for newer models verify that nothing before their thinking has changed.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from agentrt.messages import File, Image, Message, Text, Thinking, ToolCall, ToolResult
 
+from .call_arguments import as_object
+from .data_urls import Inline, inline
 from .errors import ModelFailure
 
 Json = dict[str, Any]
 
 _NO_ID = re.compile(r"[^a-zA-Z0-9_-]")
-_THINKING = (b'{"type":"thinking"', b'{"type":"redacted_thinking"')
-_CITED = b'{"type":"text"'
+_THINKING = ("thinking", "redacted_thinking")
 _TEXTUAL = ("application/json", "application/xml", "application/yaml")
+
+
+class _Block(msgspec.Struct):
+    type: str = ""
+
+
+_decode_block = msgspec.json.Decoder(_Block).decode
 
 
 class Turns:
@@ -87,10 +92,11 @@ class Turns:
         return blocks
 
     def _verbatim(self, part: Thinking, blocks: list[Any]) -> None:
-        raw = bytes(part.opaque)
-        if not raw or part.provider != self._provider or (raw.startswith(_THINKING) and not self._thinking):
+        if part.provider != self._provider or not (kind := kept_kind(part.opaque)):
             return
-        if raw.startswith(_CITED) and blocks and isinstance(blocks[-1], dict) and blocks[-1]["type"] == "text":
+        if kind in _THINKING and not self._thinking:
+            return
+        if kind == "text" and blocks and isinstance(blocks[-1], dict) and blocks[-1]["type"] == "text":
             blocks.pop()  # the same text without its citations
         blocks.append(part.opaque)
 
@@ -100,7 +106,7 @@ class Turns:
             own = msgspec.json.decode(call.opaque)
         their_id = own.pop("id", None) or _NO_ID.sub("_", call.id)
         self._their_ids[call.id] = their_id
-        return {"type": "tool_use", "id": their_id, "name": call.name, "input": _input(call.arguments), **own}
+        return {"type": "tool_use", "id": their_id, "name": call.name, "input": as_object(call.arguments), **own}
 
     def _result(self, result: ToolResult) -> Json:
         block: Json = {
@@ -130,18 +136,19 @@ class Turns:
                 return []
 
 
+def kept_kind(opaque: msgspec.Raw) -> str:
+    """The type of a block that was kept as it came; empty where nothing was."""
+    return _decode_block(opaque).type if bytes(opaque) else ""
+
+
+def is_thinking(block: Any) -> bool:
+    """Whether a block of a turn is thinking, which is sent only as it was kept."""
+    return isinstance(block, msgspec.Raw) and kept_kind(block) in _THINKING
+
+
 def _text(text: str) -> list[Json]:
     """No block at all for nothing but white space: the API refuses it."""
     return [{"type": "text", "text": text}] if text and not text.isspace() else []
-
-
-def _input(arguments: str) -> Any:
-    """The arguments byte for byte where they are an object, as the API wants them."""
-    try:
-        msgspec.json.decode(arguments, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeError):
-        return {"malformed": arguments}
-    return msgspec.Raw(arguments.encode())
 
 
 def _result_content(result: ToolResult) -> Iterator[Json]:
@@ -159,51 +166,37 @@ def _result_content(result: ToolResult) -> Iterator[Json]:
 
 
 def _image(image: Image) -> Json:
-    if not image.url.startswith("data:"):
+    if (found := inline(image.url, image.media_type)) is None:
         return {"type": "image", "source": {"type": "url", "url": image.url}}
-    media_type, data = _bytes_of(image.url)
-    media_type = image.media_type or media_type
-    media_type = "image/jpeg" if media_type == "image/jpg" else media_type
-    return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
+    media_type = "image/jpeg" if found.media_type == "image/jpg" else found.media_type
+    return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": found.base64}}
 
 
 def _document(file: File) -> Json | None:
     """A file as the API takes it: as a document or an image; None where it takes none of its type."""
-    kind = _kind(file)
+    kind, found = _kind(file), inline(file.data, file.media_type)
     if kind.startswith("image/"):
         return _image(Image(url=file.data, media_type=kind))
     source: Json
-    if kind == "application/pdf" and not file.data.startswith("data:"):
-        source = {"type": "url", "url": file.data}
-    elif kind == "application/pdf":
-        source = {"type": "base64", "media_type": kind, "data": _bytes_of(file.data)[1]}
-    elif kind.startswith("text/") or kind in _TEXTUAL:
-        source = {"type": "text", "media_type": "text/plain", "data": _as_text(_bytes_of(file.data)[1])}
+    if kind == "application/pdf":
+        given = {"type": "url", "url": file.data}
+        source = given if found is None else {"type": "base64", "media_type": kind, "data": found.base64}
+    elif found is not None and (kind.startswith("text/") or kind in _TEXTUAL):
+        source = {"type": "text", "media_type": "text/plain", "data": _as_text(found)}
     else:
         return None
     return {"type": "document", "source": source} | ({"title": file.name} if file.name else {})
 
 
 def _kind(part: Image | File) -> str:
-    if part.media_type:
-        return part.media_type.lower()
     place = part.data if isinstance(part, File) else part.url
-    if place.startswith("data:"):
-        return place[5:].partition(",")[0].partition(";")[0].lower() or "text/plain"
-    return "application/pdf" if isinstance(part, File) else "image"
+    if (found := inline(place, part.media_type)) is not None:
+        return found.media_type
+    return part.media_type.lower() or ("application/pdf" if isinstance(part, File) else "image")
 
 
-def _bytes_of(url: str) -> tuple[str, str]:
-    """The media type and base64 of a data URL, however it is written."""
-    head, _, data = url.removeprefix("data:").partition(",")
-    media_type, _, encoding = head.partition(";")
-    if encoding.endswith("base64"):
-        return media_type.lower(), data
-    return media_type.lower(), base64.b64encode(unquote_to_bytes(data)).decode()
-
-
-def _as_text(data: str) -> str:
+def _as_text(found: Inline) -> str:
     try:
-        return base64.b64decode(data).decode(errors="replace")
-    except binascii.Error as exc:
-        raise ModelFailure("a text file is not valid base64", code="invalid_request", status=400) from exc
+        return found.bytes.decode(errors="replace")
+    except ValueError as exc:
+        raise ModelFailure("the data of a text file are not base64", code="invalid_request", status=400) from exc

@@ -34,7 +34,7 @@ def abilities(model: str) -> Abilities:
     if "claude" not in model:
         return Abilities()
     found = _NUMBER.search(model)
-    version = (int(found[1]), int(found[2] or 0)) if found else (5, 0)
+    version = _version(found)
     family = named[0] if (named := _FAMILY.search(model)) else ""
     if version < (4, 6):
         return _early(version, family)
@@ -47,6 +47,10 @@ def abilities(model: str) -> Abilities:
     return msgspec.structs.replace(
         adaptive, unasked=True, off=_off(version, family), forced_tools=not _refuses_force(version, family)
     )
+
+
+def _version(found: re.Match[str] | None) -> tuple[int, int]:
+    return (5, 0) if found is None else (int(found[1]), int(found[2] or 0))
 
 
 def _early(version: tuple[int, int], family: str) -> Abilities:

@@ -8,11 +8,12 @@ import msgspec
 
 from agentrt.messages import Thinking
 
-from .anthropic_content import Json, Turns
+from .anthropic_content import Json, Turns, is_thinking
 from .anthropic_models import Abilities, abilities
 from .anthropic_schema import closed
 from .anthropic_tools import offer
 from .client import ModelAsk
+from .form_in_words import form_in_words
 
 # From this version of the API on no model takes sampling parameters.
 _UNSAMPLED = "2026-10-21"
@@ -21,7 +22,6 @@ _MOST_BUDGET, _LEAST_BUDGET = 24_576, 1024
 _TIERS = {"auto": "auto", "priority": "auto", "default": "standard_only", "flex": "standard_only"}
 # The API refuses ids that look like an address or a telephone number, and long ones.
 _PERSONAL = re.compile(r".*@.*|\+?[\d\s().-]{7,}|.{257,}", re.DOTALL)
-_THOUGHT = (b'{"type":"thinking"', b'{"type":"redacted_thinking"')
 
 
 def request_body(ask: ModelAsk, provider: str, api_version: str = "", *, thinking: bool = True) -> bytes:
@@ -37,25 +37,31 @@ def request_body(ask: ModelAsk, provider: str, api_version: str = "", *, thinkin
             system.append(message.text)
         else:
             turns.add(message)
-    system += _wish_for_json(ask, known)
+    wanted = ask.parameters.get("response_format")
+    schema = _schema_in(wanted) if known.native_schema else None
+    if schema is None and (words := form_in_words(wanted)):
+        system.append(words)
     body: Json = {"model": ask.model, "max_tokens": _limit(ask, known), "stream": True}
     if blocks := [{"type": "text", "text": text} for text in system if text.strip()]:
         body["system"] = blocks
     body["messages"] = turns.end()
     offer(body, ask, known, provider)
     _think(body, ask, known)
-    _shape(body, ask, known)
+    if schema is not None:
+        body.setdefault("output_config", {})["format"] = {"type": "json_schema", "schema": closed(schema)}
     if known.sampling and api_version < _UNSAMPLED and not _thinks(body):
         _sample(body, ask, known)
     _name_the_rest(body, ask)
     _mark_for_cache(body)
+    # Last, so that the next turn begins with the very bytes of this one, up to the marks.
+    body["messages"] = body.pop("messages")
     return msgspec.json.encode(body)
 
 
 def carries_thinking(ask: ModelAsk, provider: str) -> bool:
     """Whether thinking that `provider` signed is among the messages."""
     parts = (part for message in ask.messages for part in message.parts if isinstance(part, Thinking))
-    return any(part.provider == provider and bytes(part.opaque).startswith(_THOUGHT) for part in parts)
+    return any(part.provider == provider and is_thinking(part.opaque) for part in parts)
 
 
 def _limit(ask: ModelAsk, known: Abilities) -> int:
@@ -92,10 +98,10 @@ def _adapt(body: Json, effort: str | None, forced: bool, known: Abilities) -> No
 
 def _may_begin_to_think(turns: list[Json]) -> bool:
     """With a budget, a turn that goes on after a tool call must have begun with thinking: another model's has not."""
-    last = next((turn["content"] for turn in reversed(turns) if turn["role"] == "assistant"), None)
-    if last is None or turns[-1]["content"][0]["type"] != "tool_result":
-        return True
-    return isinstance(last[0], msgspec.Raw) and bytes(last[0]).startswith(_THOUGHT)
+    newest = turns[-1]
+    if newest["role"] == "assistant":
+        return False  # it is to go on with words that it did not think about
+    return newest["content"][0]["type"] != "tool_result" or len(turns) < 2 or is_thinking(turns[-2]["content"][0])
 
 
 def _thinks(body: Json) -> bool:
@@ -111,31 +117,12 @@ def _sample(body: Json, ask: ModelAsk, known: Abilities) -> None:
     body.update(given)
 
 
-def _schema_wanted(ask: ModelAsk) -> Json | None:
-    match ask.parameters.get("response_format"):
+def _schema_in(wanted: Any) -> Json | None:
+    match wanted:
         case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
             return schema
         case _:
             return None
-
-
-def _wish_for_json(ask: ModelAsk, known: Abilities) -> list[str]:
-    """What asks for JSON in words, where the API has no place to ask for it."""
-    if (ask.parameters.get("response_format") or {}).get("type") not in ("json_object", "json_schema"):
-        return []
-    schema = _schema_wanted(ask)
-    if schema is None:
-        return ["Answer with one JSON object and nothing else: no text around it, no code fence."]
-    if known.native_schema:
-        return []
-    text = msgspec.json.encode(schema).decode()
-    return [f"Answer with JSON that matches this JSON Schema and nothing else: no text around it, no code fence.\n{text}"]
-
-
-def _shape(body: Json, ask: ModelAsk, known: Abilities) -> None:
-    schema = _schema_wanted(ask)
-    if schema is not None and known.native_schema:
-        body.setdefault("output_config", {})["format"] = {"type": "json_schema", "schema": closed(schema)}
 
 
 def _name_the_rest(body: Json, ask: ModelAsk) -> None:
@@ -144,7 +131,7 @@ def _name_the_rest(body: Json, ask: ModelAsk) -> None:
         body["stop_sequences"] = stops
     if tier := _TIERS.get(ask.parameters.get("service_tier") or ""):
         body["service_tier"] = tier
-    if user := ask.user:
+    if user := ask.parameters.get("safety_identifier") or ask.user:
         known_as = hashlib.sha256(user.encode()).hexdigest() if _PERSONAL.fullmatch(user) else user
         body["metadata"] = {"user_id": known_as}
 

@@ -21,7 +21,8 @@ def offer(body: Json, ask: ModelAsk, known: Abilities, provider: str) -> None:
         tools = [tool for tool in tools if tool["name"] in names]
     if not tools and (called := _calls_in(body["messages"])):
         # A conversation with calls in it is refused unless the tools are named.
-        tools, choice = [_tool(name, "", None) for name in called], {"type": "none"}
+        tools = [_tool(name, "", None) for name in called]
+        choice = Json(type="none")
     if not tools:
         return
     body["tools"] = tools

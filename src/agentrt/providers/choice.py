@@ -8,7 +8,6 @@ import msgspec
 from agentrt.kernel import Invalid
 
 from .entry import WELL_KNOWN, ProviderEntry
-from .wires import ADAPTERS
 
 OFFLINE = "offline"
 
@@ -41,28 +40,17 @@ class Directory:
         if entry is None:
             close = get_close_matches(provider, self._entries, 1)
             return "is not a known provider" + (f"; did you mean {close[0]}?" if close else "")
-        if entry.wire not in ADAPTERS:
-            is_set = "is configured, but " if entry.configured else ""
-            hint = " (its address with /v1 as OPENAI_BASE_URL works)" if entry.wire == "ollama" else ""
-            return f"{is_set}has no adapter in this version{hint}"
         if not entry.configured:
             known = WELL_KNOWN.get(provider)
             return f"is not configured: set {known.wanted}" if known else "is not configured: it has neither base_url nor api_key"
         return None
 
-    def choose(self, chain: Sequence[str]) -> Choice:
-        """The first of the chain that is configured; the offline model where none is. `skipped` says why, per model."""
-        skipped: list[str] = []
-        for name in chain:
-            try:
-                found = self.resolve(name)
-            except Invalid as exc:
-                skipped.append(f"{name}: {exc.message}")
-                continue
-            if found is not None:
-                return msgspec.structs.replace(found, skipped=tuple(skipped))
-            skipped.append(f"{name}: {self._unknown(name)}")
-        return Choice(OFFLINE, OFFLINE, tuple(skipped))
+    def look_up(self, name: str) -> Choice | str:
+        """The model of a chain, or why it cannot be asked, as the end of a sentence."""
+        try:
+            return self.resolve(name) or self._unknown(name)
+        except Invalid as exc:
+            return exc.message
 
     def resolve(self, name: str) -> Choice | None:
         """The model that `name` means, as `provider/model` or as a bare id; None where nobody knows it.

@@ -1,37 +1,80 @@
-"""What aiohttp raises, in one sentence about the provider. Imported with aiohttp only."""
+"""Why no answer came over the network, and the sentence about the provider that it makes.
 
+* HttpFailure
+  x BadAddress       the address or a header is not one for HTTP
+  x Unreachable      no connection came about; `reason` is what the system said
+  x Broken           the connection ended before the answer did
+  x NotHttp          what came is not an answer as HTTP has it
+  x NoCredentials    nothing was asked: what opens the provider could not be had
+"""
+
+import socket
 import ssl
 
-import aiohttp
-
-from .entry import ProviderEntry
 from .errors import ModelFailure
 
 
-def explained(exc: Exception, provider: str, entry: ProviderEntry, *, answering: bool) -> ModelFailure | None:
-    """The failure that `exc` stands for; None where it is not the network's. `answering`: the head had already come."""
-    match exc:
-        case aiohttp.ClientConnectorCertificateError():
-            return _final(provider, f"the TLS certificate of {exc.host} is not trusted", "connection")
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            return _final(provider, "no TLS connection could be made; is it http instead of https?", "connection")
-        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            return _final(provider, "its base URL is not an http address", "invalid_request")
-        case aiohttp.ClientConnectorDNSError():
-            return _lost(provider, f"the host name {exc.host} cannot be resolved")
-        case aiohttp.ClientProxyConnectionError():
-            return _lost(provider, "the proxy cannot be reached")
-        case aiohttp.ConnectionTimeoutError():
-            return _lost(provider, f"no connection within {entry.connect_s:g} s", "timeout")
-        case aiohttp.ClientConnectorError():
-            return _lost(provider, _os_words(exc.os_error, f"{exc.host}:{exc.port}"))
-        case aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError() | OSError():
+class HttpFailure(Exception):
+    """The network gave no whole answer."""
+
+
+class BadAddress(HttpFailure):
+    """No request can be made of this; the message says of what."""
+
+
+class Unreachable(HttpFailure):
+    """No connection to `where` came about."""
+
+    def __init__(self, where: str, reason: Exception) -> None:
+        super().__init__(where)
+        self.where, self.reason = where, reason
+
+
+class Broken(HttpFailure):
+    """The connection ended before the answer did, whoever closed it."""
+
+
+class NotHttp(HttpFailure):
+    """What came is not an answer as HTTP has it; the message, where there is one, says why."""
+
+
+class NoCredentials(HttpFailure):
+    """What opens the provider could not be had; the message says why."""
+
+
+def explained(failure: HttpFailure, provider: str, *, connect_s: float, answering: bool) -> ModelFailure:
+    """The failure in words for a person. `answering`: the head had already come."""
+    match failure:
+        case BadAddress():
+            return _final(provider, str(failure), "invalid_request")
+        case Unreachable():
+            return _unreachable(provider, failure.where, failure.reason, connect_s)
+        case NoCredentials():
+            return _final(provider, str(failure), "authentication")
+        case NotHttp():
+            return _final(provider, str(failure) or "it does not speak HTTP as expected", "malformed")
+        case _:
             when = "in the middle of the answer" if answering else "without an answer"
             return _lost(provider, f"the connection was closed {when}")
-        case aiohttp.ClientError():
-            return _final(provider, "it does not speak HTTP as expected", "malformed")
+
+
+def _unreachable(provider: str, where: str, reason: Exception, connect_s: float) -> ModelFailure:
+    host = where.rpartition(":")[0] or where
+    match reason:
+        case ssl.SSLCertVerificationError():
+            return _final(provider, f"the TLS certificate of {host} is not trusted", "connection")
+        case ssl.SSLError():
+            return _final(provider, "no TLS connection could be made; is it http instead of https?", "connection")
+        case socket.gaierror():
+            return _lost(provider, f"the host name {host} cannot be resolved")
+        case TimeoutError():
+            return _lost(provider, f"no connection within {connect_s:g} s", "timeout_connect")
+        case ConnectionRefusedError():
+            return _lost(provider, f"{where} refused the connection")
+        case OSError() if reason.strerror:
+            return _lost(provider, f"{where} cannot be reached ({reason.strerror})")
         case _:
-            return None
+            return _lost(provider, f"{where} cannot be reached ({type(reason).__name__})")
 
 
 def _lost(provider: str, why: str, code: str = "connection") -> ModelFailure:
@@ -40,9 +83,3 @@ def _lost(provider: str, why: str, code: str = "connection") -> ModelFailure:
 
 def _final(provider: str, why: str, code: str) -> ModelFailure:
     return ModelFailure(f"{provider}: {why}", code=code)
-
-
-def _os_words(error: OSError, where: str) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return f"{where} refused the connection"
-    return f"{where} cannot be reached ({error.strerror or type(error).__name__})"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from agentrt.messages import File, Image, Message, Text, Thinking, ToolCall, ToolResult
+from agentrt.messages import File, Image, Message, Text, Thinking, ToolCall, ToolResult, Usage
 
 from .client import ModelAsk
 
@@ -21,6 +21,11 @@ def tokens_asked(ask: ModelAsk) -> int:
     tools = sum(tokens_of(tool.id + tool.description) + len(msgspec.json.encode(tool.schema)) // 4 for tool in ask.tools)
     own = sum(len(msgspec.json.encode(tool)) // 4 for tool in ask.caller_tools)
     return sum(map(tokens_of, ask.system)) + sum(map(tokens_in, ask.messages)) + tools + own
+
+
+def used_at_least(ask: ModelAsk, text: str) -> Usage:
+    """What an answer took that broke off after `text`."""
+    return Usage(tokens_asked(ask), tokens_of(text), estimated=True)
 
 
 def tokens_in(message: Message) -> int:

@@ -37,9 +37,8 @@ class GeminiClient:
         """The answer as it arrives; ModelFailure where there is no whole one. Closing it hangs up on the provider."""
         provider = self._transport.provider
         path = f"{self._root}/{_place(provider, ask.model)}:streamGenerateContent?alt=sse"
-        return read_answer(
-            self._transport, path, request_body(ask, provider), GeminiReader(provider, ask, self._transport.secrets)
-        )
+        reader = GeminiReader(provider, ask, self._transport.secrets)
+        return read_answer(self._transport, path, request_body(ask, provider), reader, ask.limits)
 
     async def models(self, *, within_s: float = 10) -> list[str]:
         """The ids of the models that can be asked for content; ModelFailure where they are not listed in Gemini's form."""

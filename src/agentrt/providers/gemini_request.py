@@ -34,7 +34,7 @@ def request_body(ask: ModelAsk, provider: str) -> bytes:
     system = [text for text in (*ask.system, *(message.text for message in ask.messages[:leading])) if text]
     if not in_form and (words := form_in_words(ask.parameters.get("response_format"))):
         system.append(words)
-    body: _Json = {"contents": list(_Contents(ask.model, provider).of(ask.messages[leading:]))}
+    body: _Json = {}
     if system:
         body["systemInstruction"] = {"parts": [{"text": text} for text in system]}
     if tools:
@@ -43,6 +43,8 @@ def request_body(ask: ModelAsk, provider: str) -> bytes:
             body["toolConfig"] = config
     if config := generation_config(ask.model, ask.parameters, in_form=in_form):
         body["generationConfig"] = config
+    # Last, so that the next turn begins with the very bytes of this one.
+    body["contents"] = list(_Contents(ask.model, provider).of(ask.messages[leading:]))
     return msgspec.json.encode(body)
 
 

@@ -10,18 +10,19 @@ from typing import Any
 import msgspec
 
 from agentrt.events import ReasoningDelta, TextDelta, ToolCallDelta
-from agentrt.messages import Image, Message, Part, Text, Thinking, ToolCall, Usage
+from agentrt.messages import Image, Message, Part, Text, Thinking, ToolCall
 
 from .client import Chunk, Done, ModelAsk
 from .errors import ModelFailure
-from .estimate import tokens_asked, tokens_in
 from .failures import clean, in_stream
 from .gemini_parts import Blob, Call, CallExtras, decode_part
 from .gemini_parts import Part as WirePart
+from .gemini_usage import UsageMetadata, counted
 from .sse import EventTooLarge, SseSplitter
 
 _STOPS = {
     "STOP": "stop",
+    "FUNCTION_CALL": "stop",  # what some gateways make of it
     "MAX_TOKENS": "length",
     "SAFETY": "content_filter",
     "RECITATION": "content_filter",
@@ -55,25 +56,10 @@ class _Feedback(msgspec.Struct, rename="camel", gc=False):
     block_reason_message: str | None = None
 
 
-class _Modality(msgspec.Struct, rename="camel", gc=False):
-    modality: str = ""
-    token_count: int = 0
-
-
-class _Usage(msgspec.Struct, rename="camel", gc=False):
-    prompt_token_count: int | None = None
-    candidates_token_count: int | None = None
-    thoughts_token_count: int | None = None
-    cached_content_token_count: int | None = None
-    tool_use_prompt_token_count: int | None = None
-    prompt_tokens_details: list[_Modality] | None = None
-    candidates_tokens_details: list[_Modality] | None = None
-
-
 class _Piece(msgspec.Struct, rename="camel", gc=False):
     candidates: list[_Candidate] | None = None
     prompt_feedback: _Feedback | None = None
-    usage_metadata: _Usage | None = None
+    usage_metadata: UsageMetadata | None = None
     model_version: str | None = None
     error: Any = None
 
@@ -95,7 +81,7 @@ class GeminiReader:
         self._run: list[str] = []  # pieces of the text or thought that is being written
         self._thinks = False  # which of the two it is
         self._calls = 0
-        self._usage: _Usage | None = None
+        self._usage: UsageMetadata | None = None
         self._stop = ""
         self._model = ""
         self.ended = False
@@ -145,7 +131,9 @@ class GeminiReader:
         self._close_run()
         message = Message("assistant", tuple(self._parts))
         stop = "tool_calls" if self._stop == "stop" and self._calls else self._stop
-        return Done(message=message, usage=self._counted(message), stop=stop, model=self._model or self._ask.model)
+        return Done(
+            message=message, usage=counted(self._usage, self._ask, message), stop=stop, model=self._model or self._ask.model
+        )
 
     def _decoded(self, decode: Any, data: bytes | msgspec.Raw) -> Any:
         try:
@@ -224,9 +212,11 @@ class GeminiReader:
         place, self._calls = self._calls, self._calls + 1
         id_ = f"{self._ask.call_prefix}{self._ask.first_call + place:03d}"
         arguments = bytes(call.args).decode() or "{}"
-        extras = CallExtras(call.id or "", signature)
-        opaque = msgspec.Raw(msgspec.json.encode(extras)) if call.id or signature else msgspec.Raw(b"")
-        self._parts.append(ToolCall(id_, call.name, arguments, opaque, self._provider if call.id or signature else ""))
+        if call.id or signature:
+            extras = msgspec.Raw(msgspec.json.encode(CallExtras(call.id or "", signature)))
+            self._parts.append(ToolCall(id_, call.name, arguments, extras, self._provider))
+        else:  # without `opaque` at all: an empty Raw that is not the default would be written, as no JSON
+            self._parts.append(ToolCall(id_, call.name, arguments))
         return ToolCallDelta(index=place, id=id_, name=call.name, arguments=arguments)
 
     def _close_run(self) -> None:
@@ -246,21 +236,3 @@ class GeminiReader:
                 f"{self._provider} broke off its answer ({reason}){said}", code=code, retryable=reason not in _FINAL
             )
         self._stop = stop
-
-    def _counted(self, message: Message) -> Usage:
-        usage = self._usage
-        if usage is None or usage.prompt_token_count is None:
-            return Usage(tokens_asked(self._ask), tokens_in(message), estimated=True)
-        thoughts = usage.thoughts_token_count or 0
-        return Usage(
-            input=usage.prompt_token_count + (usage.tool_use_prompt_token_count or 0),
-            output=(usage.candidates_token_count or 0) + thoughts,
-            cached=usage.cached_content_token_count or 0,
-            reasoning=thoughts,
-            audio_input=_of_sound(usage.prompt_tokens_details),
-            audio_output=_of_sound(usage.candidates_tokens_details),
-        )
-
-
-def _of_sound(details: list[_Modality] | None) -> int:
-    return sum(detail.token_count for detail in details or () if detail.modality == "AUDIO")

@@ -15,11 +15,13 @@ _AGAIN_S = 300.0
 
 
 class Listing:
-    """Keeps the model ids of one provider; `failure` is why they could not be had the last time."""
+    """Keeps the model ids of one provider; `failure` is why they could not be had the last time, `changes` counts how often
+    the list has become another."""
 
     def __init__(self, provider: str, client: ProviderClient) -> None:
         self._provider, self._client = provider, client
         self.models: tuple[str, ...] = ()
+        self.changes = 0
         self.failure: ModelFailure | None = None
         self.asked = asyncio.Event()
 
@@ -38,12 +40,14 @@ class Listing:
 
     async def _ask(self) -> bool:
         try:
-            self.models = tuple(await self._client.models())
+            models = tuple(await self._client.models())
         except ModelFailure as failure:
             if self.failure is None or failure.message != self.failure.message:
                 log.warning("models.not_listed", provider=self._provider, reason=failure.message)
             self.failure = failure
             return False
         self.failure = None
+        self.changes += models != self.models
+        self.models = models
         log.debug("models.listed", provider=self._provider, count=len(self.models))
         return True

@@ -34,7 +34,7 @@ class OllamaClient:
         body = request_body(ask, provider, self._num_ctx)
         reader = OllamaReader(provider, ask, self._transport.secrets)
         try:
-            async with aclosing(read_answer(self._transport, "/api/chat", body, reader)) as answer:
+            async with aclosing(read_answer(self._transport, "/api/chat", body, reader, ask.limits)) as answer:
                 async for chunks in answer:
                     yield chunks
         except ModelFailure as failure:

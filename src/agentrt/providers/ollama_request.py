@@ -47,7 +47,7 @@ def request_body(ask: ModelAsk, provider: str, num_ctx: int | None = None) -> by
         # Held to a form, a model cannot call tools: it is asked for the form instead.
         system.append(form_in_words(ask.parameters["response_format"]))
         form = None
-    body: _Json = {"model": ask.model, "messages": list(_Messages(provider).of(system, ask.messages)), "stream": True}
+    body: _Json = {"model": ask.model, "stream": True}
     if tools:
         body["tools"] = tools
     if form is not None:
@@ -58,6 +58,8 @@ def request_body(ask: ModelAsk, provider: str, num_ctx: int | None = None) -> by
         body["think"] = _think(ask.model, effort)
     if (keep_alive := ask.parameters.get("keep_alive")) is not None:
         body["keep_alive"] = keep_alive
+    # Last, so that the next turn begins with the very bytes of this one.
+    body["messages"] = list(_Messages(provider).of(system, ask.messages))
     return msgspec.json.encode(body)
 
 

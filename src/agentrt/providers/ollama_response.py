@@ -131,12 +131,8 @@ class OllamaReader:
         return Message("assistant", (*parts, *self._calls.calls))
 
     def _counted(self, last: _Line, message: Message) -> Usage:
-        if last.prompt_eval_count is None or last.eval_count is None:
+        asked, said = last.prompt_eval_count, last.eval_count
+        if not asked or said is None:
             # A prompt that was all in its cache is not counted at all.
-            asked, said = last.prompt_eval_count, last.eval_count
-            return Usage(
-                tokens_asked(self._ask) if asked is None else asked,
-                tokens_in(message) if said is None else said,
-                estimated=True,
-            )
-        return Usage(last.prompt_eval_count, last.eval_count)
+            return Usage(asked or tokens_asked(self._ask), tokens_in(message) if said is None else said, estimated=True)
+        return Usage(asked, said)

@@ -1,10 +1,12 @@
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import msgspec
 
 from .client import Chunk, ModelAsk
+from .embedding import Embedded, embed
 from .errors import ModelFailure
-from .openai_request import request_body
+from .openai_request import request_body, with_cache_key
 from .openai_response import OpenAIReader
 from .reading import read_answer
 from .transport import Transport
@@ -27,8 +29,13 @@ class OpenAIClient:
     def stream(self, ask: ModelAsk) -> AsyncGenerator[list[Chunk]]:
         """The answer as it arrives; ModelFailure where there is no whole one. Closing it hangs up on the provider."""
         transport = self._transport
+        ask = with_cache_key(ask, transport.url)
         reader = OpenAIReader(transport.provider, ask, transport.secrets)
-        return read_answer(transport, "/chat/completions", request_body(ask), reader)
+        return read_answer(transport, "/chat/completions", request_body(ask), reader, ask.limits)
+
+    async def embed(self, asked: dict[str, Any]) -> Embedded:
+        """Embeddings, asked for and given in OpenAI's form; ModelFailure where there are none."""
+        return await embed(self._transport, asked)
 
     async def models(self, *, within_s: float = 10) -> list[str]:
         """The ids that the provider lists; ModelFailure where it lists none in OpenAI's form."""

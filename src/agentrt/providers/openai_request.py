@@ -11,6 +11,7 @@ from agentrt.messages import File, Image, Message, Text, ToolResult
 from agentrt.tools import ToolDef
 
 from .client import ModelAsk
+from .wires import WIRES
 
 # These count their reasoning in the limit, refuse `max_tokens`, and know the role `developer`.
 _REASONS = re.compile(r"(?:^|[/:])(?:o[1-9]|gpt-[5-9])(?![a-z0-9])")
@@ -24,7 +25,7 @@ _Json = dict[str, Any]
 def request_body(ask: ModelAsk) -> bytes:
     """The JSON to post to `/chat/completions`; always a stream, always with its usage."""
     reasons = _REASONS.search(ask.model) is not None
-    body: _Json = {"model": ask.model, "messages": list(_messages(ask, reasons))}
+    body: _Json = {"model": ask.model}
     tools = [_tool(tool) for tool in ask.tools] + [_caller_tool(tool) for tool in ask.caller_tools]
     body |= {name: value for name, value in ask.parameters.items() if value is not None}
     if tools:
@@ -37,7 +38,16 @@ def request_body(ask: ModelAsk) -> bytes:
         body["user"] = ask.user
     body["stream"] = True
     body["stream_options"] = {"include_usage": True}
+    # Last, so that the next turn begins with the very bytes of this one.
+    body["messages"] = list(_messages(ask, reasons))
     return msgspec.json.encode(body)
+
+
+def with_cache_key(ask: ModelAsk, url: str) -> ModelAsk:
+    """Names what OpenAI keeps in its cache, so that it sends requests that begin alike to one place; others know no such name."""
+    if not ask.cache_key or url != WIRES["openai"].url or ask.parameters.get("prompt_cache_key") is not None:
+        return ask
+    return msgspec.structs.replace(ask, parameters={**ask.parameters, "prompt_cache_key": ask.cache_key})
 
 
 def _name_the_limit(body: _Json, reasons: bool) -> None:

@@ -32,10 +32,12 @@ _STOPS = {
 
 class _Cached(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class _Reasoned(msgspec.Struct, gc=False):
     reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct, gc=False):
@@ -77,6 +79,7 @@ class OpenAIReader:
         self._provider, self._ask, self._secrets = provider, ask, secrets
         self._sse = SseSplitter()
         self._text: list[str] = []
+        self._refused = False
         self._reasoning: list[str] = []
         self._calls = CallsReader(ask.call_prefix, ask.first_call)
         self._usage: _Usage | None = None
@@ -132,7 +135,8 @@ class OpenAIReader:
         stop = self._stop or "stop"
         if stop == "stop" and message.calls:
             stop = "tool_calls"
-        return Done(message=message, usage=self._counted(message), stop=stop, model=self._model or self._ask.model)
+        name = self._model or self._ask.model
+        return Done(message=message, usage=self._counted(message), stop=stop, model=name, refused=self._refused)
 
     def _take(self, data: bytes, out: list[Chunk]) -> None:
         try:
@@ -163,6 +167,7 @@ class OpenAIReader:
             if reasoning := delta.reasoning_content or delta.reasoning:
                 self._think(reasoning, out)
             if delta.refusal:
+                self._refused = True
                 self._say(delta.refusal, out)
             if delta.tool_calls:
                 out.extend(self._calls.feed(delta.tool_calls))
@@ -201,12 +206,14 @@ class OpenAIReader:
 
     def _counted(self, message: Message) -> Usage:
         usage = self._usage
-        if usage is None or usage.prompt_tokens is None:
+        if usage is None or not usage.prompt_tokens or usage.completion_tokens is None:
             return Usage(tokens_asked(self._ask), tokens_in(message), estimated=True)
         cached, reasoned = usage.prompt_tokens_details, usage.completion_tokens_details
         return Usage(
             usage.prompt_tokens,
-            usage.completion_tokens or 0,
+            usage.completion_tokens,
             (cached and cached.cached_tokens) or 0,
             (reasoned and reasoned.reasoning_tokens) or 0,
+            audio_input=(cached and cached.audio_tokens) or 0,
+            audio_output=(reasoned and reasoned.audio_tokens) or 0,
         )

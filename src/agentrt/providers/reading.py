@@ -3,11 +3,13 @@
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
+from agentrt.agents import Limits
+
 from .client import Chunk, Done
 from .errors import ModelFailure
 from .failures import is_page, not_an_api
 from .reply import Reply
-from .transport import Transport
+from .transport import NO_LIMITS, Transport
 
 
 class Reader(Protocol):
@@ -38,9 +40,11 @@ class Reader(Protocol):
         ...
 
 
-async def read_answer(transport: Transport, path: str, body: bytes, reader: Reader) -> AsyncGenerator[list[Chunk]]:
-    """What `ModelClient.stream` promises: post `body` to `path` and read the answer."""
-    reply = await transport.post(path, body)
+async def read_answer(
+    transport: Transport, path: str, body: bytes, reader: Reader, limits: Limits = NO_LIMITS
+) -> AsyncGenerator[list[Chunk]]:
+    """What `ModelClient.stream` promises: post `body` to `path` and read the answer. `limits` come before the provider's."""
+    reply = await transport.post(path, body, limits)
     try:
         if reply.content_type.startswith("application/json"):
             chunks = reader.whole(await reply.whole())
@@ -58,7 +62,7 @@ async def read_answer(transport: Transport, path: str, body: bytes, reader: Read
             yield [*reader.end(), reader.done()]
         await reply.finish()
     finally:
-        reply.close()
+        await reply.leave()
 
 
 async def _next(reply: Reply, reader: Reader) -> bytes:

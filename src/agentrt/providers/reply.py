@@ -2,20 +2,64 @@
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import Literal, Protocol
 
+from .connection_failures import HttpFailure, explained
 from .entry import ProviderEntry
 from .errors import ModelFailure
 from .failures import is_page, not_an_api
 
-if TYPE_CHECKING:
-    from aiohttp import ClientResponse
-
 # An error body or a list of models: more than this is not read.
-_MOST_BODY = 4 * 1024 * 1024
+MOST_BODY = 4 * 1024 * 1024
 
 # How long the end of a body is waited for once the answer is complete; beyond it a new connection is cheaper.
 _TAIL_S = 0.05
+
+
+Limit = Literal["first_token", "idle", "total"]
+_LATE = {
+    "first_token": "did not begin to answer within {:g} s",
+    "idle": "sent nothing for {:g} s",
+    "total": "did not finish its answer within {:g} s",
+}
+
+
+def late(provider: str, limit: Limit, seconds: float) -> ModelFailure:
+    """The failure of an answer for which a time limit passed."""
+    return ModelFailure(f"{provider} {_LATE[limit].format(seconds)}", code=f"timeout_{limit}", retryable=True)
+
+
+class Exchange(Protocol):
+    """An answer whose head is here, as a client of HTTP has it."""
+
+    status: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By lower-case name."""
+        ...
+
+    @property
+    def content_type(self) -> str:
+        """In lower case; empty where it is not said."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether the body was read to its end."""
+        ...
+
+    async def read(self) -> bytes:
+        """What has arrived since the last read, as one piece; empty at the end of the body. HttpFailure if it breaks off."""
+        ...
+
+    def close(self) -> None:
+        """Hang up at once, unless it was read to its end. Who reads gets HttpFailure. Again is harmless."""
+        ...
+
+    async def gone(self) -> None:
+        """Return once what `close` began is done, where it takes more than a moment."""
+        ...
 
 
 class Reply:
@@ -24,48 +68,47 @@ class Reply:
     One timer watches the whole answer: limits on every single read would cost more than the read.
     """
 
-    def __init__(self, provider: str, entry: ProviderEntry, response: "ClientResponse", began: float) -> None:
-        self._provider, self._entry, self._response = provider, entry, response
-        self._content = response.content
+    def __init__(self, provider: str, entry: ProviderEntry, exchange: Exchange, began: float) -> None:
+        self._provider, self._entry, self._exchange = provider, entry, exchange
         self._loop = asyncio.get_running_loop()
         self._began = began
         self._waiting_since: float | None = None
         self._started = False
-        self._late = ""
+        self._late: ModelFailure | None = None
         self._timer = self._loop.call_later(min(entry.first_token_s, entry.idle_s, entry.total_s), self._look)
 
     @property
     def status(self) -> int:
-        return self._response.status
+        return self._exchange.status
 
     @property
     def headers(self) -> dict[str, str]:
         """By lower-case name."""
-        return {name.lower(): value for name, value in self._response.headers.items()}
+        return self._exchange.headers
 
     @property
     def content_type(self) -> str:
-        return self._response.headers.get("Content-Type", "").lower()
+        return self._exchange.content_type
 
     async def read(self) -> bytes:
         """What has arrived since the last read, as one piece; empty at the end of the body. ModelFailure if it breaks off."""
         self._waiting_since = self._loop.time()
         try:
-            piece = await self._content.readany()
-        except Exception as exc:
+            piece = await self._exchange.read()
+        except HttpFailure as exc:
             raise self._broken(exc) from exc
         self._waiting_since = None
         self._started = True
         return piece
 
-    async def whole(self) -> bytes:
-        """The rest of the body; ModelFailure `malformed` where it exceeds 4 MiB or is a web page."""
+    async def whole(self, most: int = MOST_BODY) -> bytes:
+        """The rest of the body; ModelFailure `malformed` where it exceeds `most` bytes or is a web page."""
         pieces, size = [], 0
         while piece := await self.read():
             pieces.append(piece)
             size += len(piece)
-            if size > _MOST_BODY:
-                why = f"{self._provider} sent more than {_MOST_BODY} bytes instead of an event stream"
+            if size > most:
+                why = f"{self._provider} sent more than {most} bytes instead of an answer"
                 raise ModelFailure(why, code="malformed")
         body = b"".join(pieces)
         if self.status == 200 and is_page(self.content_type, body):
@@ -74,7 +117,7 @@ class Reply:
 
     async def finish(self) -> None:
         """The answer is complete: give the connection back if the body ends now, else hang up."""
-        if not self._content.at_eof():
+        if not self._exchange.ended:
             with suppress(TimeoutError, ModelFailure):
                 async with asyncio.timeout(_TAIL_S):
                     while await self.read():
@@ -83,33 +126,33 @@ class Reply:
 
     def close(self) -> None:
         self._timer.cancel()
-        if self._content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
+        self._exchange.close()
 
-    def _broken(self, exc: Exception) -> Exception:
-        from .connection_failures import explained
+    async def leave(self) -> None:
+        """Close, and return once that is done."""
+        self.close()
+        await self._exchange.gone()
 
+    def _broken(self, failure: HttpFailure) -> ModelFailure:
         if self._late:
-            return ModelFailure(f"{self._provider} {self._late}", code="timeout", retryable=True)
-        return explained(exc, self._provider, self._entry, answering=True) or exc
+            return self._late
+        return explained(failure, self._provider, connect_s=self._entry.connect_s, answering=True)
 
     def _look(self) -> None:
         """Has the reader waited longer than allowed? Time in which nobody reads is our own and does not count."""
         now, entry = self._loop.time(), self._entry
-        left = entry.total_s - (now - self._began)
-        why = f"did not finish its answer within {entry.total_s:g} s"
+        limit: Limit = "total"
+        left, allowed = entry.total_s - (now - self._began), entry.total_s
         if left > 0 and self._waiting_since is not None:
-            left, why = min((left, why), self._patience_left(now - self._waiting_since, now))
+            left, limit, allowed = min((left, limit, allowed), self._patience_left(now - self._waiting_since, now))
         if left <= 0:
-            self._late = why
-            self._response.close()
+            self._late = late(self._provider, limit, allowed)
+            self._exchange.close()
         else:
             self._timer = self._loop.call_later(min(left, entry.idle_s), self._look)
 
-    def _patience_left(self, waited: float, now: float) -> tuple[float, str]:
+    def _patience_left(self, waited: float, now: float) -> tuple[float, Limit, float]:
         entry = self._entry
         if self._started:
-            return entry.idle_s - waited, f"sent nothing for {entry.idle_s:g} s"
-        return entry.first_token_s - (now - self._began), f"did not begin to answer within {entry.first_token_s:g} s"
+            return entry.idle_s - waited, "idle", entry.idle_s
+        return entry.first_token_s - (now - self._began), "first_token", entry.first_token_s

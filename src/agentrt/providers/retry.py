@@ -11,16 +11,21 @@ from .errors import ModelFailure
 
 # A provider that wants a longer pause gets no second attempt: nobody waits that long in front of a screen.
 LONGEST_WAIT_S = 60.0
+LONGEST_WAIT_BEFORE_OTHERS_S = 5.0
+# Another attempt at the same model would end the same way.
+_AT_ONCE = frozenset({"circuit_open"})
 
 
 class Retried:
     """Asks again when an attempt failed before anything of it was shown and the failure may pass.
 
-    The pause grows from `retry.backoff` and is never shorter than what the provider asked for.
+    The pause grows from `retry.backoff` and is never shorter than what the provider asked for. Who has `others` to ask waits
+    for no long one.
     """
 
-    def __init__(self, client: ModelClient, retry: Retry) -> None:
+    def __init__(self, client: ModelClient, retry: Retry, *, others: bool = False) -> None:
         self._client, self._retry = client, retry
+        self._longest_s = LONGEST_WAIT_BEFORE_OTHERS_S if others else LONGEST_WAIT_S
 
     async def stream(self, ask: ModelAsk) -> AsyncGenerator[list[Chunk]]:
         for attempt in range(1, self._retry.attempts + 1):
@@ -32,7 +37,7 @@ class Retried:
                         yield chunks
                 return
             except ModelFailure as failure:
-                if shown or attempt == self._retry.attempts or not failure.retryable:
+                if shown or attempt == self._retry.attempts or not failure.retryable or failure.code in _AT_ONCE:
                     raise
                 wait = self._pause(attempt, failure)
                 spent = (time.perf_counter() - began) * 1000
@@ -43,9 +48,9 @@ class Retried:
     def _pause(self, attempt: int, failure: ModelFailure) -> float:
         """Seconds; the failure itself where the provider asks for too many."""
         asked = failure.retry_after_s or 0.0
-        if asked > LONGEST_WAIT_S:
+        if asked > self._longest_s:
             raise ModelFailure(
-                f"{failure.message} (it asks to wait {asked:.0f} s, longer than the {LONGEST_WAIT_S:.0f} s that a run waits)",
+                f"{failure.message} (it asks to wait {asked:.0f} s, longer than the {self._longest_s:.0f} s that a run waits)",
                 code=failure.code,
                 status=failure.status,
                 retry_after_s=asked,

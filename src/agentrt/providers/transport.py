@@ -1,19 +1,23 @@
-"""Pooled HTTP to one provider: a request out, bytes back as they are read, every failure a ModelFailure.
-
-aiohttp is imported when the first request needs it: it costs start-up time and memory that `offline` does not need.
-"""
+"""Pooled HTTP to one provider: a request out, bytes back as they are read, every failure a ModelFailure."""
 
 import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from agentrt.agents import Limits
+
+from .connection_failures import HttpFailure, explained
 from .entry import ProviderEntry
 from .errors import ModelFailure
 from .failures import refused
-from .reply import Reply
+from .http1 import Http1
+from .reply import Exchange, Reply, late
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse, ClientSession
+    from .proxied import Proxied
+    from .sdk_http import SdkHttp
+
+NO_LIMITS = Limits()
 
 
 class Transport:
@@ -23,53 +27,48 @@ class Transport:
         self.provider = provider
         self._entry = entry
         self.url = entry.url
-        self._session: ClientSession | None = None
-        # What must never show in a message: a provider may repeat a header in its complaint.
-        self.secrets = tuple(s for s in (entry.api_key, *entry.headers.values()) if s and len(s) >= 6)
+        self._client: Http1 | Proxied | SdkHttp | None = None
+        self.secrets = entry.secrets
 
     async def close(self) -> None:
         """Close every connection; an answer that is still read ends with ModelFailure."""
-        if self._session is not None:
-            session, self._session = self._session, None
-            await session.close()
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
 
-    async def post(self, path: str, body: bytes) -> Reply:
-        """Send JSON; returns once the head of a 200 is here. The reply must be closed."""
-        return await self._open("POST", path, body)
+    async def post(self, path: str, body: bytes, limits: Limits = NO_LIMITS) -> Reply:
+        """Send JSON; returns once the head of a 200 is here. The reply must be closed. `limits` come before the entry's."""
+        return await self._open("POST", path, body, self._entry.within(limits))
 
     async def get(self, path: str, *, within_s: float) -> bytes:
         """The whole body of a 200."""
         try:
             async with asyncio.timeout(within_s):
-                reply = await self._open("GET", path, None)
+                reply = await self._open("GET", path, None, self._entry)
                 try:
                     return await reply.whole()
                 finally:
-                    reply.close()
+                    await reply.leave()
         except TimeoutError:
-            raise self._late(within_s) from None
+            raise late(self.provider, "first_token", within_s) from None
 
-    async def _open(self, method: str, path: str, body: bytes | None) -> Reply:
+    async def _open(self, method: str, path: str, body: bytes | None, entry: ProviderEntry) -> Reply:
         began = asyncio.get_running_loop().time()
-        response = await self._head(method, self.url + path, body)
-        reply = Reply(self.provider, self._entry, response, began)
-        if response.status != 200:
+        reply = Reply(self.provider, entry, await self._head(method, path, body, entry), began)
+        if reply.status != 200:
             await self._refuse(reply)
         return reply
 
-    async def _head(self, method: str, url: str, body: bytes | None) -> "ClientResponse":
-        session = self._session or self._start()
-        entry = self._entry
-        limit = asyncio.timeout(entry.first_token_s)
+    async def _head(self, method: str, path: str, body: bytes | None, entry: ProviderEntry) -> Exchange:
         try:
-            async with limit:
-                return await session.request(method, url, data=body, proxy=entry.proxy, allow_redirects=False)
-        except Exception as exc:
-            from .connection_failures import explained
-
-            if limit.expired():
-                raise self._late(entry.first_token_s) from exc
-            raise explained(exc, self.provider, entry, answering=False) or exc from exc
+            async with asyncio.timeout(min(entry.first_token_s, entry.total_s)):
+                return await (self._client or self._start()).ask(method, path, body, connect_s=entry.connect_s)
+        except TimeoutError as exc:
+            if entry.total_s < entry.first_token_s:
+                raise late(self.provider, "total", entry.total_s) from exc
+            raise late(self.provider, "first_token", entry.first_token_s) from exc
+        except HttpFailure as failure:
+            raise explained(failure, self.provider, connect_s=entry.connect_s, answering=False) from failure
 
     async def _refuse(self, reply: Reply) -> None:
         try:
@@ -78,27 +77,28 @@ class Transport:
         except (TimeoutError, ModelFailure):
             body = b""  # the status says enough
         finally:
-            reply.close()
+            await reply.leave()
         raise refused(self.provider, reply.status, reply.headers, body, secrets=self.secrets, now=time.time())
 
-    def _start(self) -> "ClientSession":
-        import aiohttp
-
+    def _start(self) -> "Http1 | Proxied | SdkHttp":
         entry = self._entry
+        if entry.client == "sdk":
+            from .sdk_http import SdkHttp
+
+            self._client = SdkHttp(entry)
+            return self._client
         headers = {
             "Content-Type": "application/json",
             "Accept": "text/event-stream, application/json",
             "Accept-Encoding": "identity",  # compression delays an event stream
             "User-Agent": "agentrt",
-        }
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=entry.max_connections, keepalive_timeout=30),
-            headers=headers | entry.request_headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # Reading has its limits in Reply.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=entry.connect_s),
-        )
-        return self._session
+        } | entry.request_headers
+        if entry.proxy is None:
+            self._client = Http1(entry.url, headers, max_connections=entry.max_connections, connect_s=entry.connect_s)
+        else:
+            from .proxied import Proxied
 
-    def _late(self, seconds: float) -> ModelFailure:
-        return ModelFailure(f"{self.provider} did not begin to answer within {seconds:g} s", code="timeout", retryable=True)
+            self._client = Proxied(
+                entry.url, headers, proxy=entry.proxy, max_connections=entry.max_connections, connect_s=entry.connect_s
+            )
+        return self._client

@@ -6,10 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Wire = Literal["anthropic", "gemini", "offline", "ollama", "openai"]
-
-# Wire formats that this version speaks; an entry with another one is skipped, and that is said.
-ADAPTERS: frozenset[Wire] = frozenset({"anthropic", "gemini", "offline", "ollama", "openai"})
+Wire = Literal["anthropic", "gemini", "offline", "ollama", "openai", "openai_responses"]
 
 _VERSION_AT_END = re.compile(r"/v1/?\Z")
 
@@ -33,6 +30,7 @@ WIRES: Mapping[Wire, WireFormat] = {
     # A local one wants no key; hosted ones and proxies in front of one do.
     "ollama": WireFormat(url="http://127.0.0.1:11434"),
     "openai": WireFormat(url="https://api.openai.com/v1"),
+    "openai_responses": WireFormat(url="https://api.openai.com/v1"),
 }
 
 
