@@ -38,6 +38,14 @@ class McpServerChanged(Signal, frozen=True):
     name: str
 
 
+class ProviderTripped(Signal, frozen=True):
+    """The breaker of a provider's model changed its `state`: `open`, `half_open`, `closed`."""
+
+    provider: str
+    model: str
+    state: str
+
+
 class Subscription(Generic[S]):
     """One reader's queue. Iterate it; it ends when the bus closes."""
 

@@ -25,6 +25,10 @@ def completes(step: int, text: str) -> e.ModelCompleted:
     return e.ModelCompleted(step=step, message=says("assistant", text), usage=Usage(), stop="stop")
 
 
+def breaks_off(step: int) -> e.ModelRetrying:
+    return e.ModelRetrying(step=step, attempt=1, code="connection", message="cut", wait_s=0, duration_ms=1, next="p/n")
+
+
 async def a_run(journal: Journal, run_id: str, chance: random.Random) -> AsyncIterator[None]:
     """A run full of accidents, one of them at a time."""
     await journal.append(run_id, [STARTED, begins(1)])
@@ -43,6 +47,9 @@ async def a_run(journal: Journal, run_id: str, chance: random.Random) -> AsyncIt
                 yield
             if chance.random() < 0.15:
                 await journal.append(run_id, [e.CancelRequested()])
+            if chance.random() < 0.15:
+                await journal.append(run_id, [breaks_off(step), e.TextDiscarded(step=step, reason="model_failed")])
+                text = ""
         last = step == steps
         if chance.random() < 0.3 and not last:
             failed = e.ModelFailed(step=step, code="overloaded", message="busy", text=journal.discard(run_id))

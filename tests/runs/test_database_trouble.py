@@ -11,8 +11,9 @@ import structlog
 from agentrt import events as e
 from agentrt.kernel import SYSTEM, Unavailable
 from agentrt.messages import ToolCall
+from agentrt.providers import ModelAsk
 from agentrt.tools import CallContext, Output
-from fixtures.house import Held, HeldTool, House, Houses, answers, calls, retries
+from fixtures.house import Held, HeldTool, House, Houses, Said, answers, calls, retries
 
 pytestmark = pytest.mark.anyio
 
@@ -110,20 +111,24 @@ async def test_tools_side_by_side_keep_their_outcomes_and_their_output(houses: H
         assert len(houses.tools.made) == 2
 
 
-async def test_a_retry_that_cannot_be_noted_does_not_fail_the_model_call(houses: Houses, refusals: Refusals) -> None:
-    held = Held("a")
-    houses.model.will(retries(answers("ok")))
-    houses.tools.add("wait", tool := HeldTool(), "read")
-    houses.model.scripts.appendleft(calls(("wait", "{}")))
+async def test_a_retry_that_cannot_be_noted_at_once_does_not_fail_the_model_call(houses: Houses, refusals: Refusals) -> None:
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def later(ask: ModelAsk) -> Said:
+        asked.set()
+        await go.wait()
+        async for batch in retries(answers("ok"))(ask):
+            yield batch
+
+    houses.model.will(later)
     async with houses.open() as house:
         live = await house.start()
-        await tool.entered.wait()
+        await asked.wait()
         async with refusing(house):
-            tool.go.set()
+            go.set()
             await refusals.of(live.id)
         await house.ended(live)
-        assert (await house.story(live))[-1] == "run_completed"
-    assert not held.showing.is_set()
+        assert (await house.story(live))[1:4] == ["model_started", "model_retrying", "model_completed"]
 
 
 async def test_a_waiting_run_waits_on_when_its_turn_comes_at_a_bad_moment(houses: Houses, refusals: Refusals) -> None:

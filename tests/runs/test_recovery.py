@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from sqlalchemy import text
 
 from agentrt import events as e
 from agentrt.agents import Effect
@@ -203,6 +204,35 @@ async def test_a_run_whose_agent_cannot_be_had_any_more_ends_and_the_server_star
     async with houses.open() as house:
         view = await house.runs.get(SYSTEM, live.id)
         assert view.status == "failed" and view.error and view.error.code == "not_recovered"
+
+
+async def test_a_log_that_cannot_be_read_keeps_no_other_run_from_going_on(houses: Houses) -> None:
+    bad, good = Held("a"), Held("b")
+    houses.model.will(bad, good, answers("Whole."))
+    async with houses.open() as house:
+        lost = await house.start()
+        kept = await house.start()
+        await bad.showing.wait()
+        await good.showing.wait()
+        async with house.db.write() as conn:
+            await conn.execute(text("UPDATE run_events SET body = :body WHERE run_id = :id"), {"body": b"{", "id": lost.id})
+    async with houses.open() as house:
+        await house.ended(await house.again(kept.id))
+        assert (await house.runs.get(SYSTEM, kept.id)).status == "completed"
+
+
+async def test_a_run_that_was_cancelled_when_the_server_died_ends_with_every_call_closed(houses: Houses) -> None:
+    held = HeldTool()
+    houses.tools.add("look", held, "read")
+    houses.model.will(calls(("look", "{}")))
+    async with houses.open() as house:
+        live = await house.start()
+        await held.entered.wait()
+        await house.journal.append(live.id, [e.CancelRequested()])
+    async with houses.open() as house:
+        await house.ended(await house.again(live.id))
+        assert (await house.story(live))[3:] == ["tool_started", "cancel_requested", "tool_failed", "run_cancelled"]
+        assert len(houses.tools.made) == 1
 
 
 async def set_soon(event: asyncio.Event) -> None:

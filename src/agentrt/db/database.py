@@ -1,5 +1,6 @@
 """The database off the hot path: one engine for reading, one for writing, SQLAlchemy Core. Runs are written by `journal`."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
@@ -10,6 +11,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from agentrt.kernel import Unavailable
+
+TROUBLE_S = 30.0
+Use = Literal["read", "write"]
 
 metadata = MetaData(
     naming_convention={
@@ -30,6 +34,7 @@ class Database:
         self.url = make_url(url)
         self.dialect: Literal["sqlite", "postgresql"] = "sqlite" if self.url.get_backend_name() == "sqlite" else "postgresql"
         self.synchronous = synchronous
+        self._refused: dict[Use, tuple[str, float]] = {}
         if self.dialect == "sqlite":
             self._writer = create_async_engine(url, pool_size=1, max_overflow=0)
             self._reader = create_async_engine(url, pool_size=4, max_overflow=0)
@@ -49,7 +54,8 @@ class Database:
             async with self._reader.connect() as conn:
                 yield conn
         except (DBAPIError, PoolTimeout, OSError) as exc:
-            raise unavailable(exc) from exc
+            raise self.refused("read", unavailable(exc)) from exc
+        self.answered("read")
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -58,7 +64,21 @@ class Database:
             async with self._writer.begin() as conn:
                 yield conn
         except (DBAPIError, PoolTimeout, OSError) as exc:
-            raise unavailable(exc) from exc
+            raise self.refused("write", unavailable(exc)) from exc
+        self.answered("write")
+
+    def refused(self, use: Use, why: Unavailable) -> Unavailable:
+        """Remember it for `trouble`; gives `why` back."""
+        self._refused[use] = why.message, time.monotonic()
+        return why
+
+    def answered(self, use: Use) -> None:
+        self._refused.pop(use, None)
+
+    def trouble(self) -> str:
+        """Why the database refused a moment ago, where it has not answered since; else empty."""
+        since = time.monotonic() - TROUBLE_S
+        return next((why for why, at in self._refused.values() if at > since), "")
 
     def insert_new(self, table: Table) -> Insert:
         """An insert that passes over rows that are there already."""

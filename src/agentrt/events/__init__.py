@@ -34,6 +34,7 @@ from .events import (
     ToolStdout,
     wire_name,
 )
+from .spending import Spending
 from .transcript import Segment, Transcript
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "RunQueued",
     "RunStarted",
     "Segment",
+    "Spending",
     "StoredEvent",
     "TextDelta",
     "TextDiscarded",

@@ -22,7 +22,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
 
 
 class Accepted(Event, frozen=True, kw_only=True):
-    """What is known of a run when it is accepted. `ask` is the caller's share of the model request."""
+    """What is known of a run when it is accepted. `ask` is the caller's share of the model request; `from_chain`: the model
+    is the first choice of the agent's chain, and others of it may answer too."""
 
     tenant: str
     user: str = ""
@@ -31,6 +32,7 @@ class Accepted(Event, frozen=True, kw_only=True):
     mode: Mode = "interactive"
     model: str
     provider: str
+    from_chain: bool = False
     session_id: str | None = None
     session_key: str = ""
     parent_run_id: str | None = None
@@ -87,7 +89,9 @@ class ModelStarted(Event, frozen=True, kw_only=True):
 
 
 class ModelRetrying(Event, frozen=True, kw_only=True):
-    """An attempt failed and is made again after `wait_s`; nothing of it was shown."""
+    """An attempt at `model` of `provider` failed, number `attempt` there (0: it was passed over unasked), and another one
+    begins after `wait_s`: at `next`, or at the same model. Where text of it was shown `text_discarded` follows, unless the
+    next model goes on from that text; `usage` is then what it took at least. `cost_usd` is null where the price is unknown."""
 
     step: int
     attempt: int
@@ -95,27 +99,38 @@ class ModelRetrying(Event, frozen=True, kw_only=True):
     message: str
     wait_s: float
     duration_ms: float
+    provider: str = ""
+    model: str = ""
+    next: str = ""
+    usage: Usage = Usage()
+    cost_usd: float | None = None
 
 
 class ModelCompleted(Event, frozen=True, kw_only=True):
-    """Outcome: the model's whole message."""
+    """Outcome: the model's whole message. `model` is the `provider/model` that answered; `version` is what it calls itself,
+    where that is another name. `cost_usd` is null where nobody knows the price."""
 
     step: int
     message: Message
     usage: Usage
+    cost_usd: float | None = None
     stop: str
     model: str = ""
+    provider: str = ""
+    version: str = ""
     duration_ms: float = 0.0
     first_token_ms: float | None = None
 
 
 class ModelFailed(Event, frozen=True, kw_only=True):
-    """Outcome: no usable answer. `text` is what readers were shown of it; `interrupted` failures are tried again."""
+    """Outcome: no usable answer. `text` is what readers were shown of it; `interrupted` failures are tried again. `usage` and
+    `cost_usd` are what it took at least; null where the price is unknown."""
 
     step: int
     code: str
     message: str
     usage: Usage = Usage()
+    cost_usd: float | None = None
     text: str = ""
     duration_ms: float = 0.0
     interrupted: bool = False
@@ -312,7 +327,8 @@ class Record(msgspec.Struct, frozen=True):
 class Delta(msgspec.Struct, frozen=True):
     """Something live, which has no place in the log: part of model call `step`.
 
-    `offset` is the number of code points of the call's visible text up to and with this piece; -1: not resumable.
+    `offset` is the number of code points of the call's visible text up to and with this piece; -1: not resumable. `voided` is
+    the seq of the newest `text_discarded` before it, 0 where there was none: text begins anew after each.
     """
 
     run_id: str
@@ -320,3 +336,4 @@ class Delta(msgspec.Struct, frozen=True):
     step: int
     offset: int
     event: LiveEvent
+    voided: int = 0

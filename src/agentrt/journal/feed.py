@@ -58,12 +58,12 @@ class Reader:
 
 
 class _Call:
-    """The model call under way: its step and the visible text so far."""
+    """The model call under way: its step and the visible text so far, since the record `voided` discarded what was before."""
 
-    __slots__ = ("length", "pieces", "step")
+    __slots__ = ("length", "pieces", "step", "voided")
 
-    def __init__(self, step: int) -> None:
-        self.step, self.length = step, 0
+    def __init__(self, step: int, voided: int = 0) -> None:
+        self.step, self.voided, self.length = step, voided, 0
         self.pieces: list[str] = []
 
 
@@ -80,7 +80,9 @@ class Feeds:
         """Records of one run reached the journal."""
         run_id = records[0].run_id
         for record in records:
-            if isinstance(record.event, ModelCompleted | ModelFailed | TextDiscarded | End):
+            if isinstance(record.event, TextDiscarded):
+                self._calls[run_id] = _Call(record.event.step, record.seq)
+            elif isinstance(record.event, ModelCompleted | ModelFailed | End):
                 self._calls.pop(run_id, None)
         self._remember(run_id, records)
         for reader in self._readers.get(run_id, ()):
@@ -113,18 +115,19 @@ class Feeds:
                 call.length += len(event.text)
             if live:
                 offset = call.length if type(event) is TextDelta else -1
-                deltas.append(Delta(run_id, at, step, offset, event))
+                deltas.append(Delta(run_id, at, step, offset, event, call.voided))
         for reader in live:
             reader.put(deltas)
 
-    def shown(self, run_id: str) -> tuple[int, str]:
-        """The step of the open call and its visible text so far; step 0 where none is open."""
+    def shown(self, run_id: str) -> tuple[int, str, int]:
+        """The step of the open call, its visible text so far, and the seq of the record that voided what was before it (or 0);
+        step 0 where none is open."""
         call = self._calls.get(run_id)
-        return (call.step, "".join(call.pieces)) if call else (0, "")
+        return (call.step, "".join(call.pieces), call.voided) if call else (0, "", 0)
 
     def discard(self, run_id: str) -> str:
         """Forget the open call; its visible text."""
-        _, text = self.shown(run_id)
+        _, text, _ = self.shown(run_id)
         self._calls.pop(run_id, None)
         return text
 

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from agentrt.bus import Bus, RunMoved
 from agentrt.db import Database
 from agentrt.events import Delta, End, LiveEvent, Record, StoredEvent
-from agentrt.kernel import Clock
+from agentrt.kernel import Clock, Unavailable
 
 from .append import Append, Projector, decode
 from .feed import Feeds, Reader
@@ -88,14 +88,14 @@ class Journal:
         with self._feeds.reader(run_id, live=live) as reader:
             while True:
                 reader.lagged = False
-                step, text = self._feeds.shown(run_id)
+                shown = self._feeds.shown(run_id)
                 records = self._feeds.recent(run_id)
                 if records is None:
                     records = await self.read(run_id, place.seq)
                 ended = bool(records) and isinstance(records[-1].event, End)  # now: `recent` grows while a reader is slow
                 batch = [out for record in records for out in place.take(record)]
                 if live:
-                    batch += place.catch_up(run_id, self._clock.now_us(), step, text)
+                    batch += place.catch_up(run_id, self._clock.now_us(), *shown)
                 if batch:
                     yield batch
                 if ended:
@@ -105,7 +105,16 @@ class Journal:
                 if not reader.lagged:
                     return
 
+    def trouble(self) -> str:
+        """Why the database refused a moment ago, where it has not answered since; else empty."""
+        return self._db.trouble()
+
     def _settle(self, batch: Sequence[Append]) -> None:
+        newest = batch[-1].error
+        if isinstance(newest, Unavailable):
+            self._db.refused("write", newest)
+        else:
+            self._db.answered("write")
         for append in batch:
             if append.error is not None:
                 if not append.future.done():

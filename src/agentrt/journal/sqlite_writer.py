@@ -74,8 +74,10 @@ class SqliteWriter:
             self._loop.call_soon_threadsafe(self._committed, batch)
 
     def _committed(self, batch: list[Append]) -> None:
-        self._settled(batch)
-        self._hand_over()
+        try:
+            self._settled(batch)
+        finally:
+            self._hand_over()
         if not self._busy:
             self._idle.set()
 

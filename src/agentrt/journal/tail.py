@@ -23,6 +23,7 @@ class Place:
         self._shown = int(match[2] or 0)
         self._step = 0
         self._closed = 0
+        self._voided = 0
 
     @property
     def cursor(self) -> str:
@@ -37,7 +38,7 @@ class Place:
         missed: list[Record | Delta] = []
         match item.event:
             case ModelStarted(step=step):
-                self._step, self._shown = step, 0
+                self._step, self._shown, self._voided = step, 0, 0
             case ModelCompleted(step=step, message=message):
                 missed = self._rest(item, step, message.text)
                 self._close(step)
@@ -45,20 +46,20 @@ class Place:
                 missed = self._rest(item, step, text)
                 self._close(step)
             case TextDiscarded():
-                self._shown = 0
+                self._shown, self._voided = 0, item.seq
             case _:
                 pass
         self.seq = item.seq
         return [*missed, item]
 
-    def catch_up(self, run_id: str, at: int, step: int, text: str) -> list[Record | Delta]:
+    def catch_up(self, run_id: str, at: int, step: int, text: str, voided: int) -> list[Record | Delta]:
         """The visible text of the open call that this reader has not been sent."""
         if not text or step <= self._closed:
             return []
-        return self._take_delta(Delta(run_id, at, step, len(text), TextDelta(text=text)))
+        return self._take_delta(Delta(run_id, at, step, len(text), TextDelta(text=text), voided))
 
     def _take_delta(self, delta: Delta) -> list[Record | Delta]:
-        if delta.step <= self._closed:
+        if delta.step <= self._closed or delta.voided < self._voided:
             return []
         if delta.offset < 0:
             return [delta]
@@ -69,7 +70,7 @@ class Place:
         event = delta.event
         assert isinstance(event, TextDelta)
         if new < len(event.text):
-            delta = Delta(delta.run_id, delta.at, delta.step, delta.offset, TextDelta(text=event.text[-new:]))
+            delta = Delta(delta.run_id, delta.at, delta.step, delta.offset, TextDelta(text=event.text[-new:]), delta.voided)
         return [delta]
 
     def _rest(self, record: Record, step: int, text: str) -> list[Record | Delta]:
@@ -77,7 +78,7 @@ class Place:
             return []
         rest = TextDelta(text=text[self._shown :])
         self._shown = len(text)
-        return [Delta(record.run_id, record.at, step, len(text), rest)]
+        return [Delta(record.run_id, record.at, step, len(text), rest, self._voided)]
 
     def _close(self, step: int) -> None:
         self._closed, self._step, self._shown = step, 0, 0

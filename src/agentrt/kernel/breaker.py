@@ -27,7 +27,8 @@ class Breaker:
     ) -> None:
         self._window, self._min, self._ratio = window_s, min_calls, ratio
         self._base, self._most, self._clock = cooldown_s, max_cooldown_s, clock
-        self._outcomes: deque[tuple[float, bool]] = deque()
+        self._seconds: deque[list[int]] = deque()  # [second, calls, failures], so that a busy window stays small
+        self._calls = self._failures = 0
         self._cooldown = cooldown_s
         self._until = 0.0
         self.state: BreakerState = "closed"
@@ -50,13 +51,20 @@ class Breaker:
         now = self._clock()
         if self.state == "half_open":
             self._settle_probe(ok, now)
-            return
-        self._outcomes.append((now, ok))
-        while self._outcomes[0][0] < now - self._window:
-            self._outcomes.popleft()
-        failed = sum(not outcome for _, outcome in self._outcomes)
-        if len(self._outcomes) >= self._min and failed / len(self._outcomes) >= self._ratio:
-            self.state, self._until = "open", now + self._cooldown
+        elif self.state == "closed":
+            self._count(int(now), 0 if ok else 1)
+            if not ok and self._calls >= self._min and self._failures / self._calls >= self._ratio:
+                self.state, self._until = "open", now + self._cooldown
+
+    def _count(self, second: int, failures: int) -> None:
+        if not self._seconds or self._seconds[-1][0] != second:
+            self._seconds.append([second, 0, 0])
+            while self._seconds[0][0] < second - self._window:
+                _, calls, failed = self._seconds.popleft()
+                self._calls, self._failures = self._calls - calls, self._failures - failed
+        newest = self._seconds[-1]
+        newest[1], newest[2] = newest[1] + 1, newest[2] + failures
+        self._calls, self._failures = self._calls + 1, self._failures + failures
 
     def release(self) -> None:
         """A call that was allowed ended without an outcome (it was cancelled): the next one may probe."""
@@ -66,7 +74,8 @@ class Breaker:
     def _settle_probe(self, ok: bool, now: float) -> None:
         if ok:
             self.state, self._cooldown = "closed", self._base
-            self._outcomes.clear()
+            self._seconds.clear()
+            self._calls = self._failures = 0
         else:
             self._cooldown = min(self._cooldown * 2, self._most)
             self.state, self._until = "open", now + self._cooldown

@@ -18,6 +18,11 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     def total(self) -> int:
         return self.input + self.output
 
+    @property
+    def cache_hit_ratio(self) -> float | None:
+        """The share of the input that was read from a cache; None where there was no input."""
+        return round(self.cached / self.input, 4) if self.input else None
+
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
             self.input + other.input,

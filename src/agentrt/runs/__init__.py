@@ -1,7 +1,8 @@
 from .accepting import Acceptance
 from .activity import Activity
-from .attachments import inline_files
+from .attachments import Inlined, inline_files
 from .catalogue import Catalogue
+from .embedding import EmbeddingRun, EmbeddingRuns
 from .engine import Engine
 from .live import LiveRun
 from .model_call import ModelCaller
@@ -18,7 +19,10 @@ __all__ = [
     "Acceptance",
     "Activity",
     "Catalogue",
+    "EmbeddingRun",
+    "EmbeddingRuns",
     "Engine",
+    "Inlined",
     "LiveRun",
     "ModelCaller",
     "RunFilter",

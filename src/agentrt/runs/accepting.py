@@ -1,31 +1,35 @@
 """From what is asked to how a run begins: which agent, model and session, what is new, what the prompt says."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from agentrt.agents import AgentSpec, RunVars, StaticVars, ToolLine, render_context, render_prompt
+from agentrt.agents import AgentSpec, ModelEntry, RunVars, StaticVars, ToolLine, render_context, render_prompt
 from agentrt.events import RunQueued, RunStarted
-from agentrt.files import Blobs
+from agentrt.files import Blobs, ImageFetcher
 from agentrt.kernel import Clock, Invalid, NotFound, Principal, body_of, is_id
 from agentrt.messages import Message, ToolResult
-from agentrt.providers import Choice, Providers
+from agentrt.providers import Choice, ModelAsk, Providers, Request
 from agentrt.sessions import SessionService, Target
 from agentrt.tools import Offer, ToolBox
 
-from .attachments import keep_attachments
+from .attachments import keep_attachments, keep_images
 from .catalogue import PASSTHROUGH, PASSTHROUGH_VERSION, Catalogue
+from .drive import NO_TOOLS
 from .views import StartRun
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """A request with its names looked up."""
+    """A request with its names looked up. `from_chain`: nobody named a model, so the agent's chain says who answers; `choice`
+    is then only its best guess until the whole conversation is known."""
 
     spec: AgentSpec
     version: str
     choice: Choice
+    from_chain: bool = False
     target: Target
     command: StartRun
 
@@ -38,10 +42,11 @@ class Acceptance:
         sessions: SessionService,
         box: ToolBox,
         blobs: Blobs,
+        fetcher: ImageFetcher,
         clock: Clock,
     ) -> None:
         self._catalogue, self._providers, self._sessions = catalogue, providers, sessions
-        self._box, self._blobs, self._clock = box, blobs, clock
+        self._box, self._blobs, self._fetcher, self._clock = box, blobs, fetcher, clock
 
     async def look_up(self, who: Principal, command: StartRun) -> Wanted:
         """Invalid or NotFound where the request names what is not there, or holds no message."""
@@ -52,25 +57,70 @@ class Acceptance:
         else:
             found = self._catalogue.find(command.agent)
             spec, version = found.spec, found.version
-        choice = self._choose(spec, command)
+        choice = self._providers.choose(spec.entries) if command.model is None else self._named(command.model)
+        if spec.budgets.cost is not None:
+            await self._refuse_unpriced(spec.entries if command.model is None else (choice.name,))
         target = Target()
         if command.session_id:
             target = await self._sessions.target(
                 who, command.session_id, command.session_source, spec.name, spec.session.idle_timeout
             )
-        return Wanted(spec=spec, version=version, choice=choice, target=target, command=command)
+        return Wanted(
+            spec=spec,
+            version=version,
+            choice=choice,
+            from_chain=command.model is None,
+            target=target,
+            command=command,
+        )
 
-    def _choose(self, spec: AgentSpec, command: StartRun) -> Choice:
-        if command.model is None:
-            return self._providers.choose(spec.chain)
-        choice = self._providers.resolve(command.model)
+    async def _refuse_unpriced(self, chain: Sequence[str | ModelEntry]) -> None:
+        """Invalid where a cost budget could not be kept."""
+        if unknown := await self._providers.unpriced(chain):
+            raise Invalid(
+                f"the agent has a cost budget, but the price of {', '.join(unknown)} is not known: "
+                "set it under `prices` in the settings, or lift the budget",
+                param="model",
+                code="price_unknown",
+            )
+
+    def _named(self, model: str) -> Choice:
+        choice = self._providers.resolve(model)
         if choice is None:
-            raise NotFound(f"the model {command.model[:100]!r} is not known here", code="model_not_found", param="model")
+            raise NotFound(f"the model {model[:100]!r} is not known here", code="model_not_found", param="model")
+        return choice
+
+    def _first(
+        self,
+        who: Principal,
+        run_id: str,
+        wanted: Wanted,
+        messages: tuple[Message, ...],
+        offer: Offer = NO_TOOLS,
+        since: int = 0,
+        sent: int = 0,
+    ) -> Choice:
+        """Which model a run with this conversation asks first. Invalid where none takes it, or what it begins with; the
+        caller's new messages begin at `since`, and stood at `sent` in what it sent."""
+        command, choice = wanted.command, wanted.choice
+        ask = ModelAsk(
+            model=choice.model,
+            messages=messages,
+            tools=offer.defs,
+            caller_tools=command.ask.tools,
+            parameters=_parameters(wanted),
+            user=who.user,
+        )
+        request = Request(ask=ask, metadata=command.metadata, key=run_id, since=since, sent=sent)
+        if wanted.from_chain:
+            return self._providers.choose(wanted.spec.entries, request)
+        self._providers.refuse_unfit(choice, request)
         return choice
 
     async def queue(self, who: Principal, run_id: str, wanted: Wanted, reason: Any) -> RunQueued:
-        """What is written of a run that must wait."""
+        """What is written of a run that must wait. Invalid for what it could not be begun with either."""
         messages = await keep_attachments(self._blobs, who, run_id, wanted.command.messages)
+        self._first(who, run_id, wanted, messages)
         return RunQueued(reason=reason, input=messages, **_accepted(who, wanted))
 
     async def start(self, who: Principal, run_id: str, wanted: Wanted) -> tuple[RunStarted, tuple[Message, ...]]:
@@ -81,6 +131,10 @@ class Acceptance:
         history = await self._sessions.history(base_run, base_length) if base_run else ()
         mode = command.mode or wanted.spec.mode
         offer = await self._box.offer(wanted.spec, who, mode)
+        sent = len(messages) - len(new)
+        wanted = replace(wanted, choice=self._first(who, run_id, wanted, (*history, *new), offer, len(history), sent))
+        if self._providers.wants_bytes(wanted.choice):
+            new = await keep_images(self._blobs, self._fetcher, who, run_id, new, sent)
         started = RunStarted(
             **_accepted(who, wanted),
             input=new,
@@ -111,7 +165,14 @@ class Acceptance:
             body_hash=queued.body_hash,
         )
         choice = Choice(queued.provider, queued.model, queued.skipped_models)
-        wanted = Wanted(spec=spec, version=queued.agent_version, choice=choice, target=target, command=command)
+        wanted = Wanted(
+            spec=spec,
+            version=queued.agent_version,
+            choice=choice,
+            from_chain=queued.from_chain,
+            target=target,
+            command=command,
+        )
         return await self.start(who, run_id, wanted)
 
     async def history(self, started: RunStarted) -> tuple[Message, ...]:
@@ -180,11 +241,15 @@ def _lines(offer: Offer) -> tuple[ToolLine, ...]:
     return tuple(ToolLine(tool.id, tool.description) for tool in offer.defs)
 
 
+def _parameters(wanted: Wanted) -> dict[str, Any]:
+    """What goes with every model call: the agent's parameters, and the caller's where the agent does not lock them."""
+    free = {name: value for name, value in wanted.command.ask.parameters.items() if name not in wanted.spec.locked}
+    return {**wanted.spec.parameters.given, **free}
+
+
 def _accepted(who: Principal, wanted: Wanted) -> dict[str, Any]:
     """What `run_queued` and `run_started` say alike."""
     command, spec = wanted.command, wanted.spec
-    free = {name: value for name, value in command.ask.parameters.items() if name not in spec.locked}
-    parameters = {**msgspec.to_builtins(spec.parameters), **free}
     return {
         "tenant": who.tenant,
         "user": who.user,
@@ -193,10 +258,11 @@ def _accepted(who: Principal, wanted: Wanted) -> dict[str, Any]:
         "mode": command.mode or spec.mode,
         "model": wanted.choice.model,
         "provider": wanted.choice.provider,
+        "from_chain": wanted.from_chain,
         "session_id": wanted.target.id,
         "session_key": wanted.target.key,
         "parent_run_id": command.parent_run_id,
-        "ask": replace(command.ask, parameters=parameters),
+        "ask": replace(command.ask, parameters=_parameters(wanted)),
         "metadata": command.metadata,
         "ignored": command.ignored,
         "skipped_models": wanted.choice.skipped,

@@ -6,6 +6,7 @@ from agentrt.kernel import NotFound
 
 PASSTHROUGH = AgentSpec(name="passthrough", description="A bare model: no prompt, no tools of ours.")
 PASSTHROUGH_VERSION = "builtin"
+EMBEDDING_VERSION = "embedding"
 
 
 class Catalogue:
@@ -30,4 +31,6 @@ class Catalogue:
         """A version that a run keeps to; NotFound where it was never in use here."""
         if version == PASSTHROUGH_VERSION:
             return PASSTHROUGH
+        if version == EMBEDDING_VERSION:
+            raise NotFound("the server stopped during a call for embeddings, which is not made again")
         return await self._configs.version("agents", name, version)

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from itertools import count
+from types import TracebackType
 
 import structlog
 
@@ -96,20 +96,9 @@ class Drive:
             if not scope.expired():
                 scope.reschedule(0)
 
-    @asynccontextmanager
-    async def acting(self) -> AsyncIterator[None]:
-        """An act: ActStopped once the run is interrupted, or its time is up."""
-        scope = asyncio.timeout_at(0 if self.interrupted else self._deadline())
-        try:
-            async with scope:
-                self._scopes.add(scope)
-                yield
-        except TimeoutError as exc:
-            if not scope.expired():
-                raise  # it is the act's own
-            raise ActStopped from exc
-        finally:
-            self._scopes.discard(scope)
+    def acting(self) -> "_Acting":
+        """An act: ActStopped out of its block once the run is interrupted, or its time is up."""
+        return _Acting(asyncio.timeout_at(0 if self.interrupted else self._deadline()), self._scopes)
 
     def seconds_left(self) -> float:
         """Until the `seconds` budget is spent; a day where there is none."""
@@ -120,3 +109,23 @@ class Drive:
         if self.spec.budgets.seconds is None:
             return None
         return asyncio.get_running_loop().time() + self.seconds_left()
+
+
+class _Acting:
+    """A time limit that is known to its run as long as its block lasts. A class, because every model call has one."""
+
+    __slots__ = ("_known", "_scope")
+
+    def __init__(self, scope: asyncio.Timeout, known: set[asyncio.Timeout]) -> None:
+        self._scope, self._known = scope, known
+
+    async def __aenter__(self) -> None:
+        self._known.add(self._scope)
+        await self._scope.__aenter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        self._known.discard(self._scope)
+        try:
+            await self._scope.__aexit__(kind, exc, trace)
+        except TimeoutError as late:
+            raise ActStopped from late

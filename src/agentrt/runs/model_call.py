@@ -1,5 +1,6 @@
 """One model call of a run: ask, show what streams in, give the outcome."""
 
+import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -7,51 +8,64 @@ from contextlib import aclosing
 import structlog
 from msgspec.structs import replace
 
-from agentrt.agents import AgentSpec, Retry
-from agentrt.events import Event, ModelCompleted, ModelFailed, ModelRetrying
+from agentrt.agents import AgentSpec, ModelEntry
+from agentrt.events import Event, ModelCompleted, ModelFailed, ModelRetrying, RunStarted, StoredEvent, TextDiscarded
 from agentrt.journal import Journal
 from agentrt.kernel import Principal, body_of
-from agentrt.messages import Message, Text
-from agentrt.providers import Done, ModelAsk, ModelClient, ModelFailure, Retrying
+from agentrt.messages import Message, Text, Usage
+from agentrt.providers import Chain, Done, ModelAsk, ModelClient, ModelFailure, Retrying, used_at_least
 
+from .attachments import Inlined
 from .drive import ActStopped, Drive
 from .unanswered import answer_all
 
 log = structlog.get_logger()
 
-Clients = Callable[[str, Retry], ModelClient]
-"""`(provider, retry)` → the client that speaks to it."""
+Clients = Callable[[Chain], ModelClient]
+"""Who answers for a chain of models."""
 
-Inline = Callable[[Principal, Sequence[Message]], Awaitable[tuple[Message, ...]]]
+Inline = Callable[[Principal, Sequence[Message]], Awaitable[Inlined]]
 """Messages with stored files put in as data URLs, for providers want bytes."""
+
+Cost = Callable[[str, Usage], Awaitable[float | None]]
+"""What a call of `provider/model` with this usage costs in US dollars; None where nobody knows the price."""
 
 Outcome = ModelCompleted | ModelFailed
 
 
 class ModelCaller:
-    def __init__(self, journal: Journal, clients: Clients, inline: Inline) -> None:
-        self._journal, self._clients, self._inline = journal, clients, inline
+    def __init__(self, journal: Journal, clients: Clients, inline: Inline, cost: Cost) -> None:
+        self._journal, self._clients, self._inline, self._cost = journal, clients, inline, cost
 
     async def call(self, drive: Drive, step: int) -> Outcome:
         """Make model call `step`; its outcome. Nothing but the end of the process keeps it from having one."""
-        watch = _Watch()
+        accepted = drive.known.accepted
+        watch = _Watch(f"{accepted.provider}/{accepted.model}")
         try:
             async with drive.acting():
                 outcome = await self._stream(drive, step, watch)
         except ModelFailure as exc:
-            outcome = self._failed(drive, step, exc.code, exc.message)
+            outcome = replace(self._failed(drive, step, exc.code, exc.message), usage=exc.usage)
         except ActStopped:
             outcome = self._failed(drive, step, *_why_stopped(drive))
         except Exception as exc:  # a client's mistake must not hang the run
             log.exception("model.crashed", run_id=drive.known.run_id)
             outcome = self._failed(drive, step, "internal_error", f"the model client failed ({type(exc).__name__})")
         drive.outside_s += watch.until_end()
-        return replace(outcome, duration_ms=watch.total_ms(), **watch.first_token(outcome))
+        took = watch.total_ms()
+        return replace(await self._billed(outcome, watch), duration_ms=took, **watch.first_token(outcome))
+
+    async def _billed(self, outcome: Outcome, watch: "_Watch") -> Outcome:
+        """The outcome with what it cost. Who broke off after a text was shown gave no figures: they are estimated."""
+        if isinstance(outcome, ModelFailed) and outcome.text and not outcome.usage.total and watch.ask is not None:
+            outcome = replace(outcome, usage=used_at_least(watch.ask, outcome.text))
+        name = outcome.model if isinstance(outcome, ModelCompleted) and outcome.provider else watch.asked
+        return replace(outcome, cost_usd=await self._cost(name, outcome.usage))
 
     async def _stream(self, drive: Drive, step: int, watch: "_Watch") -> Outcome:
         state = drive.known
-        client = self._clients(state.accepted.provider, drive.spec.retry)
-        ask = await self._ask(drive)
+        client = self._clients(_chain(drive))
+        watch.ask = ask = await self._ask(drive)
         async with aclosing(client.stream(ask)) as stream:
             async for batch in stream:
                 last = batch[-1]
@@ -59,9 +73,13 @@ class ModelCaller:
                     if live := [c for c in batch if isinstance(c, Event)]:
                         watch.shown()
                         self._journal.show(state.run_id, step, live)
-                    return ModelCompleted(step=step, message=last.message, usage=last.usage, stop=last.stop, model=last.model)
+                    return _completed(step, last)
                 if type(last) is Retrying:
-                    await drive.append([_retrying(step, last)])
+                    name = f"{last.provider}/{last.model}" if last.provider else watch.asked
+                    await drive.append(_retrying(step, last, await self._cost(name, last.usage)))
+                    watch.asked = last.next or name
+                    if last.voids:
+                        watch.voided()
                     continue
                 watch.shown()
                 self._journal.show(state.run_id, step, batch)  # type: ignore[arg-type]  # Done and Retrying come alone
@@ -71,10 +89,12 @@ class ModelCaller:
         state = drive.known
         started = state.started
         messages = (*examples_of(drive.spec), *drive.history, *state.transcript.messages)
+        inlined = await self._inline(drive.who, answer_all(messages))
         return ModelAsk(
             model=started.model,
             system=(started.system,) if started.system else (),
-            messages=await self._inline(drive.who, answer_all(messages)),
+            messages=inlined.messages,
+            images=inlined.images,
             tools=drive.offer.defs,
             caller_tools=started.ask.tools,
             parameters=started.ask.parameters,
@@ -82,6 +102,8 @@ class ModelCaller:
             call_prefix=f"call_{body_of(state.run_id)}",
             first_call=sum(len(m.calls) for m in state.transcript.produced) % 1000,
             user=started.user,
+            limits=drive.spec.limits,
+            cache_key=_cache_key(started),
         )
 
     def _failed(self, drive: Drive, step: int, code: str, message: str) -> ModelFailed:
@@ -89,15 +111,20 @@ class ModelCaller:
 
 
 class _Watch:
-    """Takes the times of one call."""
+    """Takes the times of one call, and knows what is asked, and which `provider/model` is asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked: str) -> None:
+        self.asked = asked
+        self.ask: ModelAsk | None = None
         self._began = time.perf_counter()
         self._first: float | None = None
 
     def shown(self) -> None:
         if self._first is None:
             self._first = time.perf_counter()
+
+    def voided(self) -> None:
+        self._first = None
 
     def until_end(self) -> float:
         return time.perf_counter() - self._began
@@ -116,15 +143,52 @@ def examples_of(spec: AgentSpec) -> tuple[Message, ...]:
     return tuple(Message(example.role, (Text(example.content),)) for example in spec.examples)
 
 
-def _retrying(step: int, retrying: Retrying) -> ModelRetrying:
-    return ModelRetrying(
+def _cache_key(started: RunStarted) -> str:
+    """The same for requests that begin alike, and telling nobody why: those of a session, or else of a version of an agent."""
+    of = f"{started.tenant}\n{started.agent}\n{started.agent_version}\n{started.session_id or ''}"
+    return hashlib.sha256(of.encode()).hexdigest()[:32]
+
+
+def _chain(drive: Drive) -> Chain:
+    """The agent's models; only the one that was named where somebody named one."""
+    accepted, spec = drive.known.accepted, drive.spec
+    named = ModelEntry(model=f"{accepted.provider}/{accepted.model}")
+    return Chain(
+        entries=spec.entries if accepted.from_chain else (named,),
+        retry=spec.retry,
+        metadata=accepted.metadata,
+        key=drive.known.run_id,
+    )
+
+
+def _completed(step: int, done: Done) -> ModelCompleted:
+    provider, _, model = done.answered_by.partition("/")
+    return ModelCompleted(
+        step=step,
+        message=done.message,
+        usage=done.usage,
+        stop=done.stop,
+        model=done.answered_by or done.model,
+        provider=provider,
+        version=done.model if model and done.model != model else "",
+    )
+
+
+def _retrying(step: int, retrying: Retrying, cost_usd: float | None) -> list[StoredEvent]:
+    failed = ModelRetrying(
         step=step,
         attempt=retrying.attempt,
         code=retrying.code,
         message=retrying.message,
         wait_s=retrying.wait_s,
         duration_ms=retrying.duration_ms,
+        provider=retrying.provider,
+        model=retrying.model,
+        next=retrying.next,
+        usage=retrying.usage,
+        cost_usd=cost_usd,
     )
+    return [failed, TextDiscarded(step=step, reason="model_failed")] if retrying.voids else [failed]
 
 
 def _why_stopped(drive: Drive) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from agentrt.messages import ToolCall, ToolResult
 from .state import Call, RunState
 
 FINISH_TASK = "finish_task"
+LOST = "The server stopped while this tool ran. Whether it took effect is unknown; it was not made again."
 
 
 class CallModel(msgspec.Struct, frozen=True):
@@ -49,7 +50,7 @@ class GoOn(msgspec.Struct, frozen=True):
 class StopOverBudget(msgspec.Struct, frozen=True):
     """End the run: a limit is reached."""
 
-    budget: Literal["steps", "tool_calls", "tokens", "seconds"]
+    budget: Literal["steps", "tool_calls", "tokens", "seconds", "cost"]
     limit: float
     spent: float
 
@@ -131,9 +132,10 @@ def _next_turn(state: RunState) -> tuple[Command, ...]:
 def _cancel(state: RunState, facts: Facts) -> tuple[Command, ...]:
     """The act under way was told; the run ends once its outcome is in the log."""
     call = state.open_model_call
-    if call is None:
-        return (Cancel(state.cancel),)
-    return (Wait(),) if call.boot == facts.boot else (AbandonModelCall(call.step),)
+    if call is not None:
+        return (Wait(),) if call.boot == facts.boot else (AbandonModelCall(call.step),)
+    lost = [RefuseTool(c.call, "outcome_unknown", LOST) for c in state.calls.values() if c.stage == "started"]
+    return (*lost,) or (Cancel(state.cancel),)
 
 
 def _advance_call(state: RunState, call: Call, facts: Facts) -> Command:
@@ -146,12 +148,11 @@ def _advance_call(state: RunState, call: Call, facts: Facts) -> Command:
     if call.boot == facts.boot:
         return Wait()
     if call.effect == "unsafe":  # we died between the intent and the outcome
-        text = "The server stopped while this tool ran. Whether it took effect is unknown; it was not made again."
-        return RefuseTool(call.call, "outcome_unknown", text)
+        return RefuseTool(call.call, "outcome_unknown", LOST)
     return CallTool(call.call, call.effect, call.attempts + 1)
 
 
-def _over_budget(state: RunState, facts: Facts, commands: Sequence[Command]) -> StopOverBudget | None:
+def _over_budget(state: RunState, facts: Facts, commands: Sequence[Command]) -> StopOverBudget | Fail | None:
     """The first limit that carrying out `commands` would pass. An answer that is there is never withheld."""
     if not any(isinstance(c, CallModel | CallTool | GoOn) for c in commands):
         return None
@@ -163,6 +164,10 @@ def _over_budget(state: RunState, facts: Facts, commands: Sequence[Command]) -> 
         return StopOverBudget("tool_calls", budgets.tool_calls, tool_calls)
     if budgets.tokens is not None and state.usage.total >= budgets.tokens:
         return StopOverBudget("tokens", budgets.tokens, state.usage.total)
+    if budgets.cost is not None and state.spent.unpriced:  # the price was known when the run began
+        return Fail("price_unknown", "a model call of this run has no known price, so its cost budget cannot be kept")
+    if budgets.cost is not None and state.spent.known_usd >= budgets.cost:
+        return StopOverBudget("cost", budgets.cost, state.spent.known_usd)
     asks_again = any(isinstance(c, CallModel | GoOn) for c in commands)
     if budgets.steps is not None and asks_again and state.step >= budgets.steps:
         return StopOverBudget("steps", budgets.steps, state.step)

@@ -7,14 +7,15 @@ import msgspec
 
 from agentrt import events as e
 from agentrt.journal import Statement
-from agentrt.messages import Message, Usage
+from agentrt.messages import Message
 
 _INSERT = """
 INSERT INTO runs (id, tenant, "user", status, mode, agent, agent_version, provider, model, session_id, parent_run_id,
   input, output, finish_reason, error_code, error_message, metadata, input_tokens, output_tokens, cached_tokens,
-  reasoning_tokens, estimated, created_at, started_at, ended_at)
+  reasoning_tokens, cache_write_tokens, audio_input_tokens, audio_output_tokens, estimated, cost, unpriced, created_at,
+  started_at, ended_at)
 VALUES (:id, :tenant, :user, :status, :mode, :agent, :agent_version, :provider, :model, :session_id, :parent_run_id,
-  :input, NULL, NULL, NULL, NULL, :metadata, 0, 0, 0, 0, 0, :at, :started_at, NULL)
+  :input, NULL, NULL, NULL, NULL, :metadata, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, :at, :started_at, NULL)
 """
 _START = """
 UPDATE runs SET status = 'running', provider = :provider, model = :model, session_id = :session_id, started_at = :at
@@ -26,9 +27,15 @@ UPDATE runs SET status = coalesce(:status, status), output = coalesce(:output, o
   error_message = coalesce(:error_message, error_message), ended_at = coalesce(:ended_at, ended_at),
   input_tokens = input_tokens + :input_tokens, output_tokens = output_tokens + :output_tokens,
   cached_tokens = cached_tokens + :cached_tokens, reasoning_tokens = reasoning_tokens + :reasoning_tokens,
-  estimated = estimated + :estimated
+  cache_write_tokens = cache_write_tokens + :cache_write_tokens,
+  audio_input_tokens = audio_input_tokens + :audio_input_tokens,
+  audio_output_tokens = audio_output_tokens + :audio_output_tokens,
+  estimated = estimated + :estimated, cost = cost + :cost, unpriced = unpriced + :unpriced
 WHERE id = :id
 """
+COST_UNITS = 10**12
+"""How many of the column `cost` make a US dollar."""
+
 _KEY = """
 INSERT INTO idempotency_keys (tenant, key, run_id, body_hash, at) VALUES (:tenant, :key, :run_id, :body_hash, :at)
 ON CONFLICT (tenant, key) DO UPDATE SET run_id = excluded.run_id, body_hash = excluded.body_hash, at = excluded.at
@@ -83,13 +90,13 @@ class _Move:
 
     def __init__(self) -> None:
         self.moved = False
-        self._usage = Usage()
+        self._spent = e.Spending()
         self._changes: dict[str, Any] = {}
 
     def add(self, record: e.Record) -> None:
         match record.event:
-            case e.ModelCompleted(usage=usage) | e.ModelFailed(usage=usage):
-                self._usage = self._usage + usage
+            case e.ModelCompleted() | e.ModelFailed() | e.ModelRetrying() as attempt:
+                self._spent = self._spent.plus(attempt)
             case e.CheckpointRequired():
                 self._changes["status"] = "paused_checkpoint"
             case e.CheckpointResolved():
@@ -108,7 +115,7 @@ class _Move:
         self.moved = True
 
     def params(self, run_id: str) -> dict[str, Any]:
-        changed = self._changes.get
+        changed, usage = self._changes.get, self._spent.usage
         return {
             "id": run_id,
             "status": changed("status"),
@@ -117,11 +124,16 @@ class _Move:
             "error_code": changed("error_code"),
             "error_message": changed("error_message"),
             "ended_at": changed("ended_at"),
-            "input_tokens": self._usage.input,
-            "output_tokens": self._usage.output,
-            "cached_tokens": self._usage.cached,
-            "reasoning_tokens": self._usage.reasoning,
-            "estimated": int(self._usage.estimated),
+            "input_tokens": usage.input,
+            "output_tokens": usage.output,
+            "cached_tokens": usage.cached,
+            "reasoning_tokens": usage.reasoning,
+            "cache_write_tokens": usage.cache_write,
+            "audio_input_tokens": usage.audio_input,
+            "audio_output_tokens": usage.audio_output,
+            "estimated": int(usage.estimated),
+            "cost": round(self._spent.known_usd * COST_UNITS),
+            "unpriced": self._spent.unpriced,
         }
 
 

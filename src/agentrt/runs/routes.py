@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, Quer
 
 from agentrt.events import Delta, End, Record
 from agentrt.http import EventStream, RawResponse, frame, problems
-from agentrt.kernel import Invalid, Principal
+from agentrt.kernel import Invalid, Principal, SystemClock, Unavailable
 from agentrt.messages import says
 
 from .activity import Activity
@@ -60,7 +60,7 @@ class RunsController(Controller):
             headers["idempotency-replayed"] = "true"
         if data.stream:
             head = [(name.encode(), value.encode()) for name, value in headers.items()]
-            return RawResponse(EventStream(_frames(live.__aiter__(), "0"), head))  # type: ignore[return-value]
+            return RawResponse(EventStream(_frames(live.id, live.__aiter__(), "0"), head))  # type: ignore[return-value]
         if wait:
             await _until_end(live, wait)
         return Response(await runs.get(who, live.id), status_code=202, headers=headers)
@@ -128,7 +128,7 @@ class RunsController(Controller):
         batches = await runs.watch(who, run_id, cursor)
         if batches is None:
             return Response(None, status_code=204)
-        return RawResponse(EventStream(_frames(batches, cursor), [(b"x-run-id", run_id.encode())]))
+        return RawResponse(EventStream(_frames(run_id, batches, cursor), [(b"x-run-id", run_id.encode())]))
 
 
 def _command(data: RunRequest, key: str, body: bytes) -> StartRun:
@@ -150,14 +150,17 @@ def _command(data: RunRequest, key: str, body: bytes) -> StartRun:
     )
 
 
-async def _frames(batches: AsyncIterator[list[Record | Delta]], cursor: str) -> AsyncIterator[bytes]:
-    """The stream's frames; one that the server ends before the run does says so."""
-    frames, ended = EventFrames(cursor), False
-    async for batch in batches:
-        ended = isinstance(batch[-1], Record) and isinstance(batch[-1].event, End)
-        yield frames.render(batch)
+async def _frames(run_id: str, batches: AsyncIterator[list[Record | Delta]], cursor: str) -> AsyncIterator[bytes]:
+    """The stream's frames; one that ends before the run does says so."""
+    frames, ended, why = EventFrames(run_id, cursor), False, "server_shutting_down"
+    try:
+        async for batch in batches:
+            ended = isinstance(batch[-1], Record) and isinstance(batch[-1].event, End)
+            yield frames.render(batch)
+    except Unavailable as exc:  # the run goes on later, and so may its reader
+        why = exc.code
     if not ended:
-        yield frames.reconnect()
+        yield frames.reconnect(why, SystemClock().now_us())
 
 
 async def _moves(runs: AsyncIterator[RunView]) -> AsyncIterator[bytes]:

@@ -30,7 +30,13 @@ runs = Table(
     Column("output_tokens", BigInteger, nullable=False),
     Column("cached_tokens", BigInteger, nullable=False),
     Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("audio_input_tokens", BigInteger, nullable=False),
+    Column("audio_output_tokens", BigInteger, nullable=False),
     Column("estimated", Integer, nullable=False),
+    # millionths of a millionth of a US dollar: whole numbers add up to the same in any order
+    Column("cost", BigInteger, nullable=False),
+    Column("unpriced", Integer, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),
     Column("ended_at", BigInteger),

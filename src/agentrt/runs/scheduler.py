@@ -18,6 +18,7 @@ from .accepting import Acceptance, Wanted
 from .catalogue import Catalogue
 from .drive import Drive
 from .engine import Engine
+from .log_lines import log_events, run_began, run_ended, wants_events
 from .state import ENDED, fold
 from .store import RunTable, session_of
 
@@ -59,7 +60,12 @@ class Scheduler:
         """Take up every run that an earlier process left behind."""
         await self._group.__aenter__()
         for run_id in await self._table.unfinished():
-            await self._recover(run_id)
+            try:
+                await self._recover(run_id)
+            except Unavailable:
+                raise
+            except Exception:  # a log that cannot be read must not keep the others from going on
+                log.exception("run.not_recovered", run_id=run_id)
         self._promote()
         return self
 
@@ -97,6 +103,7 @@ class Scheduler:
         except BaseException:
             self._release(run_id, session)
             raise
+        run_began(drive)
         self._spawn(run_id, session, drive, self._engine.carry_on(drive))
         return drive, started
 
@@ -159,9 +166,15 @@ class Scheduler:
         self._tasks.pop(run_id, None)
         self._promote()
 
-    def _spawn(self, run_id: str, session: tuple[str, str], drive: Drive, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(
+        self, run_id: str, session: tuple[str, str], drive: Drive, work: Coroutine[Any, Any, None], logged: int = 0
+    ) -> None:
+        """Let a run go on; its events up to `logged` are in the process's log already."""
         task = self._group.create_task(self._carry_on(run_id, session, drive, work), name=f"drive {run_id}")
         self._tasks[run_id] = task
+        if wants_events(drive):
+            lines = self._group.create_task(log_events(self._journal, run_id, logged), name=f"log {run_id}")
+            task.add_done_callback(lambda _: drive.known.status in ENDED or lines.cancel())
 
     def _promote(self) -> None:
         """Start every waiting run whose turn it is, oldest first."""
@@ -183,20 +196,24 @@ class Scheduler:
     async def _take_turn(self, run_id: str, drive: Drive) -> None:
         """Begin a run that waited, and carry it on."""
         for attempt in count(1):
+            if drive.known.status in ENDED:  # cancelled before it could begin
+                return
             queued = drive.known.accepted
             assert isinstance(queued, e.RunQueued), "only queued runs wait"
             try:
                 started, drive.history = await self._acceptance.from_queue(drive.who, run_id, queued, drive.spec)
                 await self._engine.begin(drive, run_id, started)
                 break
-            except Conflict:  # it was cancelled at this very moment: it begins, and ends at once
+            except Conflict:  # somebody cancels it at this very moment
                 await drive.catch_up(())
             except Unavailable as exc:
                 await drive.pause(attempt, exc)
+        run_began(drive)
         await self._engine.carry_on(drive)
 
     async def _carry_on(self, run_id: str, session: tuple[str, str], drive: Drive, work: Coroutine[Any, Any, None]) -> None:
         """Whatever goes wrong in a run ends that run, and no other."""
+        structlog.contextvars.bind_contextvars(run_id=run_id, session_id=session[1])
         try:
             await work
         except (Invalid, NotFound) as exc:
@@ -205,15 +222,16 @@ class Scheduler:
             log.exception("run.crashed", run_id=run_id)
             await self._fail(drive, "internal_error", "the server made a mistake while it carried out this run")
         finally:
+            run_ended(drive)
             self._release(run_id, session)
 
     async def _fail(self, drive: Drive, code: str, message: str) -> None:
         failed = e.RunFailed(code=code, message=message, session_id=drive.known.accepted.session_id)
         try:
             await drive.append([failed])
-        except Exception as exc:  # a log that cannot be read, say; the other runs go on
+        except Exception:  # a log that cannot be read, say; the other runs go on
             log.exception("run.left", run_id=drive.known.run_id)
-            self._journal.fail(drive.known.run_id, exc)
+            self._journal.fail(drive.known.run_id, Unavailable("the run's log cannot be written", code="internal_error"))
 
     async def _recover(self, run_id: str) -> None:
         state = fold(await self._journal.read(run_id))
@@ -237,4 +255,4 @@ class Scheduler:
         elif state.status == "running":
             log.info("run.recovered", run_id=run_id)
             self._hold(run_id, session, drive)
-            self._spawn(run_id, session, drive, self._engine.resume(drive))
+            self._spawn(run_id, session, drive, self._engine.resume(drive), logged=state.seq)

@@ -9,8 +9,8 @@ import structlog
 from agentrt import events as e
 from agentrt.files import Blobs
 from agentrt.journal import Journal, Place
-from agentrt.kernel import Clock, Conflict, Invalid, Principal, is_id, new_id
-from agentrt.sessions import SessionService
+from agentrt.kernel import Clock, Conflict, Exhausted, Invalid, NotFound, Principal, is_id, new_id
+from agentrt.sessions import SessionService, is_session
 
 from .accepting import Acceptance
 from .live import LiveRun
@@ -23,6 +23,7 @@ from .views import RunFilter, RunPage, RunView, StartRun, Step
 log = structlog.get_logger()
 
 CLAIM_US = 24 * 3600 * 1_000_000
+SWEEP_US = 3600 * 1_000_000
 CANCEL_WAIT_S = 5.0
 MAX_KEY = 255
 
@@ -42,11 +43,17 @@ class RunService:
     ) -> None:
         self._journal, self._table, self._scheduler = journal, table, scheduler
         self._acceptance, self._sessions, self._blobs, self._clock = acceptance, sessions, blobs, clock
+        self._swept_at = clock.now_us()
         self._locks: WeakValueDictionary[tuple[str, ...], asyncio.Lock] = WeakValueDictionary()
 
     async def sweep(self) -> None:
         """Forget idempotency keys that are older than a day."""
+        self._swept_at = self._clock.now_us()
         await self._table.forget_claims(self._clock.now_us() - CLAIM_US)
+
+    async def _sweep_now_and_then(self) -> None:
+        if self._clock.now_us() - self._swept_at > SWEEP_US:
+            await self.sweep()
 
     async def start(self, who: Principal, command: StartRun) -> LiveRun:
         """Accept a run; it is durably recorded when this returns, and goes on whoever listens.
@@ -58,6 +65,7 @@ class RunService:
         if not command.idempotency_key:
             return await self._start_in_session(who, command)
         async with self._lock(who.tenant, "key", command.idempotency_key):
+            await self._sweep_now_and_then()
             known = await self._claimed(who, command)
             return known or await self._start_in_session(who, command)
 
@@ -71,7 +79,11 @@ class RunService:
     async def _start(self, who: Principal, command: StartRun) -> LiveRun:
         wanted = await self._acceptance.look_up(who, command)
         run_id = new_id("run")
-        drive, first = await self._scheduler.begin(who, run_id, wanted)
+        try:
+            drive, first = await self._scheduler.begin(who, run_id, wanted)
+        except (Conflict, Exhausted, Invalid, NotFound):  # what it brought along belongs to nobody now
+            await self._blobs.purge([run_id])
+            raise
         return LiveRun(
             self._journal,
             run_id,
@@ -114,8 +126,9 @@ class RunService:
 
     async def erase_session(self, who: Principal, session_id: str, force: bool) -> None:
         """Delete a session with the events and files of its runs. Conflict while one is live, unless `force` cancels it."""
-        await self._sessions.find(who, session_id)
-        run_ids = await self._table.of_session(who.tenant, session_id)
+        run_ids = await self._table.of_session(who.tenant, session_id) if is_session(session_id) else []
+        if not run_ids:  # rows go after events: what a crash left half deleted can be deleted again
+            await self._sessions.find(who, session_id)
         live = [run_id for run_id in run_ids if self._scheduler.holds(run_id)]
         if live and not force:
             raise Conflict(f"the session has a live run ({live[0]}); cancel it, or delete with force=true", code="session_busy")
@@ -158,6 +171,10 @@ class RunService:
             value = getattr(wanted, param)
             if value and not is_id("run", value):
                 raise Invalid(f"{value[:60]!r} is not a run id", param=param)
+        if wanted.session_id and not is_session(wanted.session_id):
+            raise Invalid(f"{wanted.session_id[:60]!r} is not a session", param="session_id")
+        if wanted.agent and "\x00" in wanted.agent:
+            raise Invalid(f"{wanted.agent[:60]!r} is not an agent", param="agent")
         found = await self._table.list(who.tenant, wanted, wanted.limit + 1)
         data = found[: wanted.limit]
         ends = (data[0].id, data[-1].id) if data else (None, None)

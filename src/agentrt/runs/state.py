@@ -45,16 +45,21 @@ class RunState(msgspec.Struct, frozen=True):
     offered: frozenset[str] = frozenset()
     calls: dict[str, Call] = {}
     tool_calls: int = 0
-    usage: Usage = Usage()
+    spent: e.Spending = e.Spending()
     stop: str = ""
     failure: e.ModelFailed | None = None
     cancel: str = ""
     final_text: str | None = None
+    error: str = ""
 
     @property
     def started(self) -> e.RunStarted:
         assert isinstance(self.accepted, e.RunStarted), "the run has not begun"
         return self.accepted
+
+    @property
+    def usage(self) -> Usage:
+        return self.spent.usage
 
     @property
     def caller_tools(self) -> frozenset[str]:
@@ -121,8 +126,8 @@ def _apply(state: RunState, record: e.Record) -> RunState:
             return replace(state, final_text=text)
         case e.RunCompleted():
             return replace(state, status="completed")
-        case e.RunFailed():
-            return replace(state, status="failed")
+        case e.RunFailed(code=code):
+            return replace(state, status="failed", error=code)
         case e.RunCancelled():
             return replace(state, status="cancelled")
         case e.ToolStdout() | e.ToolStderr() | e.ArtifactCreated() | e.BudgetExceeded():
@@ -133,21 +138,21 @@ def _apply(state: RunState, record: e.Record) -> RunState:
 
 def _apply_model(state: RunState, event: e.ModelCompleted | e.ModelFailed | e.TextDiscarded | e.ModelRetrying) -> RunState:
     match event:
-        case e.ModelCompleted(message=message, usage=usage, stop=stop):
+        case e.ModelCompleted(message=message, stop=stop):
             return replace(
                 state,
                 open_model_call=None,
                 transcript=state.transcript.apply(event),
                 calls={call.id: Call(call) for call in message.calls},
-                usage=state.usage + usage,
+                spent=state.spent.plus(event),
                 stop=stop,
             )
-        case e.ModelFailed(usage=usage):
-            return replace(state, open_model_call=None, usage=state.usage + usage, failure=event)
+        case e.ModelFailed():
+            return replace(state, open_model_call=None, spent=state.spent.plus(event), failure=event)
         case e.TextDiscarded():
             return replace(state, failure=None)
         case e.ModelRetrying():
-            return state
+            return replace(state, spent=state.spent.plus(event))
 
 
 def _apply_tool(state: RunState, event: e.ToolStarted | e.ToolCompleted | e.ToolFailed) -> RunState:

@@ -8,7 +8,7 @@ from agentrt import events as e
 from agentrt.kernel import rfc3339
 from agentrt.messages import Usage
 
-from .views import RunError, RunUsage, Step
+from .views import FailedAttempt, RunError, RunUsage, Step
 
 
 def usage_view(usage: Usage) -> RunUsage:
@@ -18,6 +18,10 @@ def usage_view(usage: Usage) -> RunUsage:
         total_tokens=usage.total,
         cached_tokens=usage.cached,
         reasoning_tokens=usage.reasoning,
+        cache_write_tokens=usage.cache_write,
+        audio_input_tokens=usage.audio_input,
+        audio_output_tokens=usage.audio_output,
+        cache_hit_ratio=usage.cache_hit_ratio,
         estimated=usage.estimated,
     )
 
@@ -35,13 +39,18 @@ def _apply(steps: dict[str, Step], record: e.Record) -> None:
     match record.event:
         case e.ModelStarted(step=step, model=model):
             steps[f"model {step}"] = Step(index=len(steps), type="model", status="running", name=model, started_at=at)
-        case e.ModelRetrying(step=step, attempt=attempt):
-            steps[f"model {step}"] = replace(steps[f"model {step}"], attempts=attempt + 1)
+        case e.ModelRetrying(step=step) as failed:
+            known = steps[f"model {step}"]
+            tries = (*known.failed_attempts, _attempt(failed))
+            steps[f"model {step}"] = replace(known, attempts=known.attempts + (failed.attempt > 0), failed_attempts=tries)
         case e.ModelCompleted(step=step) as done:
+            known = steps[f"model {step}"]
             steps[f"model {step}"] = replace(
-                steps[f"model {step}"],
+                known,
                 status="completed",
+                name=done.model.removeprefix(f"{done.provider}/") if done.provider else known.name,
                 usage=usage_view(done.usage),
+                cost_usd=done.cost_usd,
                 ended_at=at,
                 duration_ms=done.duration_ms,
                 first_token_ms=done.first_token_ms,
@@ -51,6 +60,7 @@ def _apply(steps: dict[str, Step], record: e.Record) -> None:
                 steps[f"model {step}"],
                 status="failed",
                 usage=usage_view(failed.usage),
+                cost_usd=failed.cost_usd,
                 error=RunError(failed.code, failed.message),
                 ended_at=at,
                 duration_ms=failed.duration_ms,
@@ -66,3 +76,14 @@ def _apply(steps: dict[str, Step], record: e.Record) -> None:
             steps[call_id] = replace(steps[call_id], status="failed", error=error, ended_at=at, duration_ms=duration)
         case _:
             pass
+
+
+def _attempt(failed: e.ModelRetrying) -> FailedAttempt:
+    return FailedAttempt(
+        model=f"{failed.provider}/{failed.model}" if failed.provider else failed.model,
+        error=RunError(failed.code, failed.message),
+        duration_ms=failed.duration_ms,
+        next=failed.next or None,
+        usage=usage_view(failed.usage) if failed.usage.total else None,
+        cost_usd=failed.cost_usd,
+    )

@@ -5,7 +5,9 @@ from sqlalchemy import delete, select
 
 from agentrt.db import Database
 from agentrt.kernel import NotFound, body_of, is_id, rfc3339
+from agentrt.messages import Usage
 
+from .projection import COST_UNITS
 from .rows import idempotency_keys, runs
 from .views import RunError, RunFilter, RunOutput, RunUsage, RunView
 
@@ -109,9 +111,13 @@ def _to_view(row: Any) -> RunView:
             total_tokens=row.input_tokens + row.output_tokens,
             cached_tokens=row.cached_tokens,
             reasoning_tokens=row.reasoning_tokens,
+            cache_write_tokens=row.cache_write_tokens,
+            audio_input_tokens=row.audio_input_tokens,
+            audio_output_tokens=row.audio_output_tokens,
+            cache_hit_ratio=Usage(input=row.input_tokens, cached=row.cached_tokens).cache_hit_ratio,
             estimated=row.estimated > 0,
         ),
-        cost_usd=None,
+        cost_usd=None if row.unpriced else row.cost / COST_UNITS,
         error=None if row.error_code is None else RunError(row.error_code, row.error_message or ""),
         finish_reason=row.finish_reason,
         metadata=msgspec.json.decode(row.metadata),

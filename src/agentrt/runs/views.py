@@ -63,18 +63,24 @@ class RunOutput(msgspec.Struct, frozen=True):
 
 
 class RunUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens of all model calls so far. `estimated`: at least one provider gave no figures."""
+    """Tokens of all model calls so far, failed ones included; what is cached, written to a cache, reasoning or sound is among
+    the input and output. `cache_hit_ratio`: the share of the input that was read from a cache; null without input.
+    `estimated`: at least one provider gave no figures."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     total_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    cache_hit_ratio: float | None = None
     estimated: bool = False
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as HTTP shows it. `cost_usd` is null while the price of its model is unknown."""
+    """A run as HTTP shows it. `cost_usd` is null where the price of any of its model calls is unknown."""
 
     id: str
     object: str = "run"
@@ -118,8 +124,21 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
 
 
+class FailedAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """A try at a model that gave no answer. `next` is the model that was asked after it, where that is another one; `usage`
+    and `cost_usd` are what it took at least; a cost of null is unknown."""
+
+    model: str
+    error: RunError
+    duration_ms: float
+    next: str | None
+    usage: RunUsage | None
+    cost_usd: float | None
+
+
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One model call or tool call of a run, with its times."""
+    """One model call or tool call of a run, with its times. `failed_attempts` are those that came before its outcome;
+    `usage` and `cost_usd` are without theirs. A cost of null is unknown, or that of a tool."""
 
     object: str = "run.step"
     index: int
@@ -129,7 +148,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str | None = None
     arguments: str | None = None
     usage: RunUsage | None = None
+    cost_usd: float | None = None
     attempts: int = 1
+    failed_attempts: tuple[FailedAttempt, ...] = ()
     error: RunError | None = None
     started_at: str
     ended_at: str | None = None

@@ -1,5 +1,6 @@
 from .module import Sessions
-from .service import RunPart, SessionService, Target
+from .parts import RunPart
+from .service import SessionService, Target, is_session
 from .store import SessionTable
 from .views import CreateSession, Session, SessionMessage, SessionView
 
@@ -13,4 +14,5 @@ __all__ = [
     "SessionView",
     "Sessions",
     "Target",
+    "is_session",
 ]

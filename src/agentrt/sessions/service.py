@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import msgspec
@@ -11,14 +10,19 @@ from agentrt.agents import SessionSource
 from agentrt.events import Record, RunStarted, Segment, Transcript
 from agentrt.journal import Journal
 from agentrt.kernel import Clock, Invalid, NotFound, Principal, body_of, is_id, new_id, rfc3339
-from agentrt.messages import Message
+from agentrt.messages import Message, Thinking
 
+from .parts import Parts, RunPart
 from .placing import Placed, place
 from .store import SessionTable
 from .views import CreateSession, Session, SessionMessage, SessionPage, SessionView, shown
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@|/+=-]{0,127}\Z")
-CACHED_RUNS = 256
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@|+=-]{0,127}\Z")
+
+
+def is_session(name: str) -> bool:
+    """Whether `name` may be a session's id."""
+    return _NAME.match(name) is not None
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,22 +33,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     head_run: str | None = None
 
 
-class RunPart(msgspec.Struct, frozen=True, kw_only=True):
-    """One ended run's share of a conversation, and what it continues."""
-
-    tenant: str = ""
-    base_run: str | None = None
-    base_length: int = 0
-    segments: tuple[Segment, ...] = ()
-    agent: str = ""
-    agent_version: str = ""
-    system: str = ""
-
-
 class SessionService:
     def __init__(self, journal: Journal, table: SessionTable, clock: Clock) -> None:
         self._journal, self._table, self._clock = journal, table, clock
-        self._parts: OrderedDict[str, RunPart] = OrderedDict()
+        self._parts = Parts()
 
     async def target(self, who: Principal, name: str, source: SessionSource, scope: str, idle_s: float) -> Target:
         """The session that `name` stands for: its id, or whose it is where `source` is `user`.
@@ -54,8 +46,8 @@ class SessionService:
         """
         if source == "user":
             return await self._target_of_user(who, name, scope, idle_s)
-        if not _NAME.match(name):
-            raise Invalid("a session id has 1 to 128 letters, digits or . _ : @ | / + = -", param="session_id")
+        if not is_session(name):
+            raise Invalid("a session id has 1 to 128 letters, digits or . _ : @ | + = -", param="session_id")
         found = await self._table.find(who.tenant, name)
         if found is not None:
             return Target(id=found.id, head_run=found.head_run)
@@ -67,8 +59,8 @@ class SessionService:
 
     async def create(self, who: Principal, body: CreateSession) -> SessionView:
         """A new, empty session; Conflict where the id is taken."""
-        if body.id is not None and not _NAME.match(body.id):
-            raise Invalid("a session id has 1 to 128 letters, digits or . _ : @ | / + = -", param="id")
+        if body.id is not None and not is_session(body.id):
+            raise Invalid("a session id has 1 to 128 letters, digits or . _ : @ | + = -", param="id")
         now = self._clock.now_us()
         session_id = body.id or new_id("sess")
         session = Session(id=session_id, head_run=None, metadata=body.metadata, created_at=now, updated_at=now)
@@ -77,12 +69,15 @@ class SessionService:
 
     async def find(self, who: Principal, session_id: str) -> Session:
         """NotFound for another tenant's. A run that named no session is one of its own."""
-        found = await self._table.find(who.tenant, session_id)
+        found = await self._find(who, session_id)
         if found is not None:
             return found
         run_id = f"run_{body_of(session_id)}"
         records = await self._owned_run(who, run_id, session_id)
         return Session(id=session_id, head_run=run_id, metadata={}, created_at=records[0].at, updated_at=records[-1].at)
+
+    async def _find(self, who: Principal, session_id: str) -> Session | None:
+        return await self._table.find(who.tenant, session_id) if is_session(session_id) else None
 
     async def owns(self, who: Principal, run_id: str) -> bool:
         """Whether the run is there and of this tenant."""
@@ -97,14 +92,15 @@ class SessionService:
         out: list[SessionMessage] = []
         for run_id, segments in await self._chain(session.head_run):
             for s in segments:
-                parts = tuple(shown(part) for part in s.shown.parts)
+                # a thought without words only carries what its provider wants back
+                parts = tuple(shown(part) for part in s.shown.parts if not isinstance(part, Thinking) or part.text)
                 out.append(SessionMessage(run_id=run_id, role=s.shown.role, text=s.shown.text, parts=parts))
         return out
 
     async def forget(self, who: Principal, session_id: str, run_ids: Sequence[str]) -> None:
         await self._table.forget(who.tenant, session_id)
         for run_id in run_ids:
-            self._parts.pop(run_id, None)
+            self._parts.forget(run_id)
 
     async def place(self, head_run: str | None, request: Sequence[Message]) -> Placed:
         """Which messages of `request` are new to the conversation that ends in `head_run`."""
@@ -120,13 +116,10 @@ class SessionService:
         """One run's own share."""
         known = self._parts.get(run_id)
         if known is not None:
-            self._parts.move_to_end(run_id)
             return known
         part, ended = _read_part(await self._journal.read(run_id))
         if ended:
-            self._parts[run_id] = part
-            if len(self._parts) > CACHED_RUNS:
-                self._parts.popitem(last=False)
+            self._parts.keep(run_id, part)
         return part
 
     async def _chain(self, run_id: str | None) -> list[tuple[str, Sequence[Segment]]]:
@@ -143,9 +136,15 @@ class SessionService:
     async def _target_of_user(self, who: Principal, user: str, scope: str, idle_s: float) -> Target:
         key = f"user:{scope}:{hashlib.sha256(user.encode('utf-8', 'surrogatepass')).hexdigest()}"
         found = await self._table.newest_by_key(who.tenant, key)
-        if found is not None and self._clock.now_us() - found.updated_at <= idle_s * 1e6:
+        if found is None:
+            return Target(id=new_id("sess"), key=key)
+        if self._clock.now_us() - found.updated_at <= idle_s * 1e6 or await self._goes_on(found.head_run):
             return Target(id=found.id, key=key, head_run=found.head_run)
         return Target(id=new_id("sess"), key=key)
+
+    async def _goes_on(self, run_id: str | None) -> bool:
+        """Whether a session's newest run has not ended: as long as it takes, nobody is idle."""
+        return run_id is not None and not _read_part(await self._journal.read(run_id))[1]
 
     async def _owned_run(self, who: Principal, run_id: str, session_id: str) -> list[Record]:
         records = await self._journal.read(run_id) if is_id("run", run_id) else []
@@ -155,7 +154,7 @@ class SessionService:
         return records
 
     async def list(self, who: Principal, limit: int, order: str, after: str | None, before: str | None) -> SessionPage:
-        places = [await self._table.find(who.tenant, name) if name else None for name in (after, before)]
+        places = [await self._find(who, name) if name else None for name in (after, before)]
         for name, found, param in zip((after, before), places, ("after", "before"), strict=True):
             if name and found is None:
                 raise Invalid(f"{name[:60]!r} is not a session", param=param)

@@ -139,7 +139,7 @@ def _value(node: ast.expr) -> Any:
 
 def _refuse_giants(op: ast.operator, a: Any, b: Any) -> None:
     """Powers and products of big integers take time without bound; floats overflow by themselves."""
-    if not (isinstance(a, int) and isinstance(b, int)):
+    if not (isinstance(op, ast.Pow | ast.Mult) and isinstance(a, int) and isinstance(b, int)):
         return
     bits = a.bit_length() * max(b, 0) if isinstance(op, ast.Pow) else a.bit_length() + b.bit_length()
     if bits > MAX_BITS:
