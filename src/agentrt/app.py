@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -18,19 +18,21 @@ from agentrt.agents import AgentSpec, SessionRule, check
 from agentrt.bus import Bus, ConfigChanged
 from agentrt.configs import ConfigStore, Kind
 from agentrt.db import Database, Migrations, Ownership
-from agentrt.files import Blobs
-from agentrt.http import Edge, Health, LeanLitestar, docs_routes, health_routes, on_error, openapi
+from agentrt.files import Blobs, Files, ImageFetcher, RecentImages
+from agentrt.http import Edge, Health, JsonRequest, LeanLitestar, docs_routes, health_routes, on_error, openapi
 from agentrt.journal import Journal
 from agentrt.kernel import Invalid, Module, ModuleHealth, Principal, SystemClock, new_id, share
 from agentrt.mcp_registry import McpRegistry, McpServers, servers_in
 from agentrt.messages import Message
 from agentrt.openai_api import OpenAIApi
-from agentrt.providers import OfflineRules, ProviderEntry, Providers, entries_from
+from agentrt.providers import Abilities, OfflineRules, Price, ProviderEntry, Providers, entries_from, own_wires
 from agentrt.runs import (
     Acceptance,
     Activity,
     Catalogue,
+    EmbeddingRuns,
     Engine,
+    Inlined,
     ModelCaller,
     Runs,
     RunService,
@@ -48,6 +50,7 @@ log = structlog.get_logger()
 
 ENTRY_POINTS = "agentrt.modules"
 CLOCK = SystemClock()
+Of = TypeVar("Of")
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -87,7 +90,7 @@ class Application:
         found = self.services.configs.find("agents", name)
         if found is None:
             return name, "", (f"the agent {name} is not loaded",)
-        choice = self.services.providers.choose(found.spec.chain)
+        choice = self.services.providers.choose(found.spec.entries)
         return found.name, choice.name, choice.skipped
 
     def health(self) -> Health:
@@ -96,6 +99,8 @@ class Application:
             modules.setdefault(
                 name, ModuleHealth("off", "switched off" if name == "mcp_registry" else "not part of this release")
             )
+        trouble = self.services.journal.trouble()
+        modules["database"] = ModuleHealth("failed", trouble) if trouble else ModuleHealth("ok")
         agent, model, skipped = self.default_model()
         bad = any(health.status in ("degraded", "failed") for health in modules.values())
         return Health(
@@ -119,12 +124,13 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
         stack.callback(bus.close)
         db = await _open_database(settings, stack)
         configs = await stack.enter_async_context(ConfigStore(db, bus, CLOCK, _kinds(settings)))
-        providers = await stack.enter_async_context(Providers(_entries(settings), _rules(configs)))
-        services, scheduler = await _build_runs(settings, stack, db, bus, configs, providers)
+        fetcher = _fetcher(settings)
+        providers = await stack.enter_async_context(_providers(settings, configs, bus, fetcher))
+        services, scheduler = await _build_runs(settings, stack, db, bus, configs, providers, fetcher)
         registry = _registry(settings, services) if settings.enabled("mcp_registry") else None
         app = Application(settings, services, scheduler, registry)
         app.modules += [configs, providers]
-        for module in [registry, Sessions(), _openai_api(settings, services), *_foreign(settings, services)]:
+        for module in [registry, Files(), Sessions(), _openai_api(settings, services), *_foreign(settings, services)]:
             if module is not None:
                 app.modules.append(await stack.enter_async_context(module))
                 for source in module.tools:
@@ -147,7 +153,13 @@ async def _open_database(settings: Settings, stack: AsyncExitStack) -> Database:
 
 
 async def _build_runs(
-    settings: Settings, stack: AsyncExitStack, db: Database, bus: Bus, configs: ConfigStore, providers: Providers
+    settings: Settings,
+    stack: AsyncExitStack,
+    db: Database,
+    bus: Bus,
+    configs: ConfigStore,
+    providers: Providers,
+    fetcher: ImageFetcher,
 ) -> tuple[Services, Scheduler]:
     sessions_table, runs_table = SessionTable(db), RunTable(db)
     journal = await stack.enter_async_context(Journal(db, bus, CLOCK, (project, sessions_table.project)))
@@ -155,12 +167,12 @@ async def _build_runs(
     box = ToolBox([BuiltinTools(CLOCK)], blobs.put)
     sessions = SessionService(journal, sessions_table, CLOCK)
     catalogue = Catalogue(configs, settings.default_agent)
-    acceptance = Acceptance(catalogue, providers, sessions, box, blobs, CLOCK)
+    acceptance = Acceptance(catalogue, providers, sessions, box, blobs, fetcher, CLOCK)
 
-    async def inline(who: Principal, messages: Sequence[Message]) -> tuple[Message, ...]:
+    async def inline(who: Principal, messages: Sequence[Message]) -> Inlined:
         return await inline_files(blobs, who, messages)
 
-    models = ModelCaller(journal, providers.client, inline)
+    models = ModelCaller(journal, providers.follow, inline, providers.facts.cost)
     engine = Engine(journal, CLOCK, new_id("boot"), models, ToolCaller(box), box)
     scheduler = Scheduler(
         journal,
@@ -185,6 +197,7 @@ def _openai_api(settings: Settings, services: Services) -> OpenAIApi:
         services.configs,
         services.providers,
         services.tools,
+        EmbeddingRuns(services.journal, services.providers),
         CLOCK,
         default_agent=settings.default_agent,
         bare_models=settings.bare_models,
@@ -202,7 +215,8 @@ async def _follow_rules(bus: Bus, configs: ConfigStore, providers: Providers) ->
 def _kinds(settings: Settings) -> list[Kind[Any]]:
     def amend(spec: AgentSpec) -> AgentSpec:
         if settings.default_model and spec.name == settings.default_agent:
-            spec = msgspec.structs.replace(spec, model=(settings.default_model, *spec.chain))
+            others = (entry for entry in spec.entries if entry.model != settings.default_model)
+            spec = msgspec.structs.replace(spec, model=(settings.default_model, *others))
         if settings.session_timeout_s and spec.session.idle_timeout == SessionRule().idle_timeout:
             session = msgspec.structs.replace(spec.session, idle_timeout=settings.session_timeout_s)
             spec = msgspec.structs.replace(spec, session=session)
@@ -223,15 +237,32 @@ def _kinds(settings: Settings) -> list[Kind[Any]]:
     ]
 
 
-def _entries(settings: Settings) -> dict[str, ProviderEntry]:
+def _fetcher(settings: Settings) -> ImageFetcher:
+    images = settings.images
+    return ImageFetcher(max_bytes=images.max_bytes, timeout_s=images.timeout_s, inner_hosts=images.inner_hosts)
+
+
+def _providers(settings: Settings, configs: ConfigStore, bus: Bus, fetcher: ImageFetcher) -> Providers:
     """The providers of environment and settings; Invalid names the setting that is wrong."""
-    configured: dict[str, ProviderEntry] = {}
-    for name, given in settings.providers.items():
+    configured = _converted("providers", own_wires(settings.providers), ProviderEntry)
+    return Providers(
+        entries_from(settings.env, configured),
+        _rules(configs),
+        bus=bus,
+        abilities=_converted("models", settings.models, Abilities),
+        prices=_converted("prices", settings.prices, Price),
+        fetch_image=RecentImages(fetcher).as_data,
+    )
+
+
+def _converted(setting: str, given: Mapping[str, Any], of: type[Of]) -> dict[str, Of]:
+    out: dict[str, Of] = {}
+    for name, value in given.items():
         try:
-            configured[name] = msgspec.convert(given, ProviderEntry, strict=False)
+            out[name] = msgspec.convert(value, of, strict=False)
         except msgspec.ValidationError as exc:
-            raise Invalid(f"providers.{name} in the settings: {exc}", code="settings_invalid") from exc
-    return entries_from(settings.env, configured)
+            raise Invalid(f"{setting}.{name} in the settings: {exc}", code="settings_invalid") from exc
+    return out
 
 
 def _rules(configs: ConfigStore) -> list[OfflineRules]:
@@ -275,6 +306,7 @@ def _asgi(app: Application) -> ASGIApp:
         return request.scope["state"]["who"]
 
     dependencies: Mapping[str, Callable[..., Any]] = {
+        "blobs": lambda: services.blobs,
         "runs": lambda: services.runs,
         "sessions": lambda: services.sessions,
         "activity": lambda: activity,
@@ -283,9 +315,14 @@ def _asgi(app: Application) -> ASGIApp:
     provided = {name: Provide(give, sync_to_thread=False) for name, give in dependencies.items()}
     handlers = [handler for module in app.modules for handler in module.routes]
     litestar = LeanLitestar(
-        [*health_routes(app.health, lambda: not app.draining, __version__), *docs_routes(), *handlers],
+        [
+            *health_routes(app.health, lambda: not app.draining and not services.journal.trouble(), __version__),
+            *docs_routes(),
+            *handlers,
+        ],
         dependencies=provided | {"who": Provide(who, sync_to_thread=False)},
         exception_handlers={Exception: on_error, HTTPException: on_error},
+        request_class=JsonRequest,
         request_max_body_size=settings.max_body_bytes,
         openapi_config=openapi(),
         logging_config=None,

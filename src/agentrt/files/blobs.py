@@ -28,8 +28,9 @@ class Blobs:
         """Keep `data` for a run; its file id. Unavailable where the disk refuses."""
         async with self._moving:
             sha256 = await asyncio.to_thread(self._write, data)
-            blob = Blob(f"file_{sha256[:32]}", media_type[:255], name[:255], len(data), sha256)
-            await self._table.add(who.tenant, run_id, blob, self._clock.now_us())
+            now = self._clock.now_us()
+            blob = Blob(f"file_{sha256[:32]}", media_type[:255], name[:255], len(data), sha256, now)
+            await self._table.add(who.tenant, run_id, blob)
         return blob.id
 
     async def describe(self, who: Principal, file_id: str) -> Blob:
@@ -46,6 +47,14 @@ class Blobs:
             return blob, await asyncio.to_thread(self._path(blob.sha256).read_bytes)
         except OSError:
             raise NotFound(f"the bytes of {file_id} are gone", code="file_not_found") from None
+
+    async def locate(self, who: Principal, file_id: str) -> tuple[Blob, Path]:
+        """Particulars, and where the bytes lie; NotFound for another tenant's, or where the bytes are gone."""
+        blob = await self.describe(who, file_id)
+        path = self._path(blob.sha256)
+        if not await asyncio.to_thread(path.is_file):
+            raise NotFound(f"the bytes of {file_id} are gone", code="file_not_found")
+        return blob, path
 
     async def purge(self, run_ids: list[str]) -> None:
         """Forget what these runs refer to, and remove bytes that nobody refers to any more."""

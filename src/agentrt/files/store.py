@@ -11,16 +11,18 @@ class FileTable:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def add(self, tenant: str, run_id: str, blob: Blob, at: int) -> None:
-        row = {"tenant": tenant, "run_id": run_id, "created_at": at, **msgspec.structs.asdict(blob)}
+    async def add(self, tenant: str, run_id: str, blob: Blob) -> None:
+        row = {"tenant": tenant, "run_id": run_id, **msgspec.structs.asdict(blob)}
         async with self._db.write() as conn:
             await conn.execute(self._db.insert_new(files).values(row))
 
     async def find(self, tenant: str, file_id: str) -> Blob | None:
-        query = select(files).where(files.c.tenant == tenant, files.c.id == file_id).limit(1)
+        """As it was first kept."""
+        mine = (files.c.tenant == tenant, files.c.id == file_id)
+        query = select(files).where(*mine).order_by(files.c.created_at, files.c.run_id).limit(1)
         async with self._db.read() as conn:
             row = (await conn.execute(query)).one_or_none()
-        return None if row is None else Blob(row.id, row.media_type, row.name, row.size, row.sha256)
+        return None if row is None else Blob(row.id, row.media_type, row.name, row.size, row.sha256, row.created_at)
 
     async def forget(self, run_ids: list[str]) -> list[str]:
         """Drop the references of these runs; the hashes that nothing refers to any more."""

@@ -1,3 +1,4 @@
+from .body import JsonRequest
 from .docs import docs_routes
 from .edge import Edge
 from .errors import STATUS, OpenAIError, error_answer, on_error, openai_error_body, problem_body
@@ -12,6 +13,7 @@ __all__ = [
     "Edge",
     "EventStream",
     "Health",
+    "JsonRequest",
     "LeanLitestar",
     "OpenAIError",
     "RawResponse",

@@ -64,6 +64,7 @@ class Edge:
 
         try:
             self._check(scope["method"], scope["path"], headers)
+            _check_address(scope)
         except AgentrtError as exc:
             await _refuse(scope["path"], exc, send_with_id)
             return
@@ -73,6 +74,8 @@ class Edge:
             await preflight_answer(headers, send_with_id)
         elif scope["method"] == "HEAD":
             await _head(self._app, scope, send_with_id)
+        elif scope["method"] == "OPTIONS":
+            await _options(self._app, scope, receive, send_with_id)
         else:
             await self._app(scope, receive, send_with_id)
 
@@ -106,6 +109,12 @@ class Edge:
         return self._strict and _name_of(authority) in _LOOPBACK
 
 
+def _check_address(scope: Scope) -> None:
+    """No name of ours holds a NUL, and PostgreSQL takes none."""
+    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+        raise Invalid("the address holds a NUL", code="invalid_address")
+
+
 def _name_of(authority: str) -> str:
     """`[::1]:8080` → `::1`."""
     if authority.startswith("["):
@@ -125,6 +134,22 @@ async def _head(app: ASGIApp, scope: Scope, send: Send) -> None:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     await app({**scope, "method": "GET"}, receive, send_head)  # type: ignore[typeddict-item]
+
+
+async def _options(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """The methods of the path. Litestar's own answer names those of one handler only; its refusal of a method names all."""
+    allowed: list[tuple[bytes, bytes]] = []
+
+    async def look(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            allowed.extend(header for header in message["headers"] if header[0].lower() == b"allow")
+
+    await app({**scope, "method": "NONE"}, receive, look)  # type: ignore[typeddict-item]
+    if not allowed:
+        await app(scope, receive, send)
+        return
+    await send({"type": "http.response.start", "status": 204, "headers": allowed})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _refuse(path: str, error: AgentrtError, send: Send) -> None:

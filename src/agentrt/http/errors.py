@@ -133,7 +133,8 @@ def _as_error(request: Request[Any, Any, Any], exc: Exception) -> tuple[AgentrtE
         limit = request.app.request_max_body_size
         return TooLarge(f"the request body is larger than {limit} bytes", code="request_too_large"), status, extra
     if isinstance(exc.__cause__, SerializationException):
-        return Invalid(f"the request body is not valid JSON: {_lowered(exc.detail)}", code="invalid_json"), status, extra
+        why = _lowered(exc.detail.removeprefix("JSON is malformed: "))
+        return Invalid(f"the request body is not valid JSON: {why}", code="invalid_json"), status, extra
     message, param = _validation(exc)
     return kind(message, param=param), status, extra
 

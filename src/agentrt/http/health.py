@@ -62,6 +62,6 @@ def health_routes(read: Callable[[], Health], ready: Callable[[], bool], version
 
     @get("/health/ready", sync_to_thread=False, tags=["server"], summary="Whether new work is taken", operation_id="ready")
     def ready_() -> Response[Alive]:
-        return Response(Alive()) if ready() else Response(Alive("draining"), status_code=503, headers={"retry-after": "2"})
+        return Response(Alive()) if ready() else Response(Alive("not ready"), status_code=503, headers={"retry-after": "2"})
 
     return [index, health, live, ready_]

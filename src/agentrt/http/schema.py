@@ -1,6 +1,6 @@
 """The OpenAPI description: what the handlers say, and what every one of them may answer besides."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -15,6 +15,15 @@ from .errors import OpenAIError, OpenAIFailure, Problem
 
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _OPENAI_ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}}}
+_SSE = "text/event-stream"
+_EVENT_STREAM = {
+    "schema": {
+        "description": "One event; `data` is a JSON object.",
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in ("event", "id", "data")},
+        "required": ["event", "data"],
+    }
+}
 _EVERYWHERE = {
     "403": "The request's Host or Origin is not allowed here.",
     "500": "A mistake of the server.",
@@ -59,6 +68,8 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
     _, shapes = msgspec.json.schema_components([Problem, OpenAIError, OpenAIFailure], ref_template="#/components/schemas/{name}")
     known = document.get("components", {})
     schemas = known.get("schemas", {}) | shapes
+    for name in _taken(paths, schemas):
+        schemas[name] = {"additionalProperties": False, **schemas[name]}
     return {**document, "paths": paths, "components": {**known, "schemas": schemas}}
 
 
@@ -71,12 +82,42 @@ def _completed(operation: dict[str, Any], *, openai: bool) -> dict[str, Any]:
         expected = _EVERYWHERE
     content = _OPENAI_ERROR if openai else _PROBLEM
     said: dict[str, Any] = operation["responses"]
-    shaped = {status: answer | {"content": content} if status[0] in "45" else answer for status, answer in said.items()}
+    shaped = {
+        status: answer | {"content": content} if status[0] in "45" else _streamed(answer) for status, answer in said.items()
+    }
     for status, text in expected.items():
         answer = said.get(status, {})
         ours = answer.get("description") if _is_shaped(answer) else None
         shaped[status] = {"description": ours or text, "content": content}
     return {**operation, "responses": dict(sorted(shaped.items()))}
+
+
+def _streamed(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer, and what its events are: Litestar says null of those, for their handler returns none."""
+    content = answer.get("content", {})
+    return answer | {"content": content | {_SSE: _EVENT_STREAM}} if content.get(_SSE) == {"schema": {"type": "null"}} else answer
+
+
+def _taken(paths: dict[str, Any], schemas: dict[str, Any]) -> set[str]:
+    """The components that bodies are made of, which take no fields but their own."""
+    bodies = [operation["requestBody"] for item in paths.values() for operation in item.values() if "requestBody" in operation]
+    found: set[str] = set()
+    wanted = set(_references(bodies))
+    while wanted:
+        found |= wanted
+        wanted = set(_references([schemas[name] for name in wanted])) - found
+    return {name for name in found if "properties" in schemas[name]}
+
+
+def _references(node: Any) -> Iterator[str]:
+    match node:
+        case {"$ref": str(reference)}:
+            yield reference.rpartition("/")[2]
+        case dict():
+            yield from _references(list(node.values()))
+        case list():
+            for each in node:
+                yield from _references(each)
 
 
 def _is_shaped(answer: dict[str, Any]) -> bool:
