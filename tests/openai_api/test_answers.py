@@ -6,7 +6,16 @@ import time
 
 import pytest
 
-from agentrt.events import Delta, FinalText, ModelCompleted, Record, RunCompleted, RunFailed, TextDelta
+from agentrt.events import (
+    Delta,
+    FinalText,
+    ModelCompleted,
+    Record,
+    RunCompleted,
+    RunFailed,
+    TextDelta,
+    TextDiscarded,
+)
 from agentrt.kernel import Unavailable
 from agentrt.messages import Message, Text, Usage
 from agentrt.openai_api.answers import Answering, answer_whole, stream_answer
@@ -122,6 +131,28 @@ def test_a_stream_goes_out_in_one_send_per_batch():
     totals = json.loads(bodies[-1].split(b"\n\n")[-3][6:])["agentrt"]
     assert totals["run_id"] == RUN
     assert totals["cost_usd"] is None
+
+
+VOID = [Record(RUN, 2, 2, TextDiscarded(step=1, reason="model_failed"))]
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["the caller's alone", "goes on by itself"])
+def test_a_stream_whose_text_became_void_ends_with_an_error_and_nobody_pays_for_the_rest(gone):
+    async def until_cancelled(caller):
+        if gone:
+            await caller.cancelled.wait()
+
+    caller = told(stream_answer, ScriptedRun([HELLO[0]], VOID), until_cancelled, gone=gone)
+    events = caller.body.split(b"\n\n")
+    assert json.loads(events[-2][6:])["error"]["code"] == "model_failed_midway"
+    assert b"[DONE]" not in caller.body and b'"stop"' not in caller.body
+    assert caller.sent[-1]["more_body"] is False
+    assert caller.cancelled.is_set() is gone
+
+
+def test_void_text_that_was_not_sent_is_a_failure_with_a_status():
+    caller = told(stream_answer, ScriptedRun([HELLO[0], *VOID]))
+    assert (caller.status, json.loads(caller.body)["error"]["code"]) == (502, "model_failed_midway")
 
 
 @pytest.mark.parametrize("answer", [answer_whole, stream_answer])

@@ -8,6 +8,7 @@ from agentrt.events import (
     FinalText,
     ModelCompleted,
     ModelFailed,
+    ModelRetrying,
     ModelStarted,
     ReasoningDelta,
     Record,
@@ -15,6 +16,7 @@ from agentrt.events import (
     RunCompleted,
     RunFailed,
     TextDelta,
+    TextDiscarded,
     ToolCallDelta,
     ToolCompleted,
     ToolStarted,
@@ -257,6 +259,11 @@ def test_an_answer_of_calls_alone_has_null_content():
         (RunFailed(code="authentication", message="m"), UpstreamFailed, "provider_authentication"),
         (RunFailed(code="rate_limit", message="m"), Exhausted, "rate_limit_exceeded"),
         (RunFailed(code="timeout", message="m"), TimedOut, "provider_timeout"),
+        (RunFailed(code="timeout_connect", message="m"), TimedOut, "provider_timeout"),
+        (RunFailed(code="timeout_first_token", message="m"), TimedOut, "provider_timeout"),
+        (RunFailed(code="timeout_idle", message="m"), TimedOut, "provider_timeout"),
+        (RunFailed(code="timeout_total", message="m"), TimedOut, "provider_timeout"),
+        (RunFailed(code="no_model_for_request", message="m"), Invalid, "no_model_for_request"),
         (RunFailed(code="overloaded", message="m"), Unavailable, "provider_overloaded"),
         (RunFailed(code="context_length", message="m"), Invalid, "context_length_exceeded"),
         (RunFailed(code="not_found", message="m"), NotFound, "model_not_found"),
@@ -269,3 +276,43 @@ def test_every_way_to_end_without_an_answer_has_its_error(end, kind, code):
     error = failure_of(end)
     assert (type(error), error.code) == (kind, code)
     assert (error.retry_after_s is not None) == (kind in (Exhausted, Unavailable))
+
+
+def breaks_off(usage=None):
+    return ModelRetrying(step=1, attempt=1, code="connection", message="m", wait_s=0, duration_ms=1, usage=usage or Usage())
+
+
+@pytest.mark.parametrize(
+    ("shown", "broken"),
+    [
+        ([], False),
+        ([ReasoningDelta(text="hm")], False),
+        ([ToolCallDelta(index=0, id="c", name="ours", arguments="{}")], False),
+        ([TextDelta(text="Half")], True),
+        ([ToolCallDelta(index=0, id="c", name="theirs", arguments="{")], True),
+    ],
+    ids=["nothing", "reasoning", "our own call", "text", "the caller's call"],
+)
+def test_what_was_sent_and_is_void_breaks_the_stream_and_nothing_follows(shown, broken):
+    log, stream = Log(), frames(caller_tools=["theirs"])
+    stream.render([log.record(ModelStarted(step=1, model="m", boot="b")), *map(log.delta, shown)])
+    void = [log.record(breaks_off()), log.record(TextDiscarded(step=1, reason="model_failed"))]
+    out = stream.render([*void, log.delta(TextDelta(text="Whole"))])
+    assert stream.broken is broken
+    assert (b"Whole" in out) is not broken
+
+
+def test_the_text_of_an_earlier_call_of_the_run_is_not_void():
+    log, stream = Log(), frames()
+    stream.render([log.record(ModelStarted(step=1, model="m", boot="b")), log.delta(TextDelta(text="First."))])
+    stream.render([log.record(completed(Text("First."))), log.record(ModelStarted(step=2, model="m", boot="b"))])
+    stream.render([log.record(breaks_off()), log.record(TextDiscarded(step=2, reason="model_failed"))])
+    assert not stream.broken
+
+
+def test_attempts_that_failed_are_paid_for_in_either_form():
+    log, stream, collector = Log(), frames(usage=True), Collector()
+    batch = [log.record(breaks_off(Usage(5, 2, estimated=True))), log.record(completed(Text("Hi"), usage=Usage(5, 3)))]
+    stream.render(batch)
+    collector.see(batch)
+    assert (stream.spent.usage.total, collector.spent.usage.total) == (15, 15)

@@ -147,6 +147,7 @@ def test_answers_alone_lead_back_too(client, upstream):
 
 
 def test_parameters_go_to_the_provider(client, upstream):
+    upstream.script(says('{"fine": true}'))
     client.chat.completions.create(
         model="default",
         messages=HI,

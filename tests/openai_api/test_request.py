@@ -306,7 +306,9 @@ def test_stream_options_user_and_metadata_are_read():
     assert (request.stream, request.include_usage, request.user, request.metadata) == (True, True, "ada", {"session_id": "s"})
 
 
-def test_json_schemas_are_never_fetched_from_the_network():
-    schema = {"$ref": "http://127.0.0.1:9/nowhere.json"}
-    request = read(response_format={"type": "json_schema", "json_schema": {"name": "n", "schema": schema}})
-    assert request.parameters["response_format"]["json_schema"]["schema"] == schema
+@pytest.mark.parametrize("schema", [{"$ref": "http://127.0.0.1:9/a.json"}, {"$schema": "http://127.0.0.1:9/meta"}])
+def test_json_schemas_are_never_fetched_from_the_network(schema):
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    with pytest.raises(Invalid) as refusal:
+        read(response_format=wanted)
+    assert (refusal.value.code, refusal.value.param) == ("invalid_json_schema", "response_format.json_schema.schema")

@@ -11,10 +11,10 @@ from agentrt.kernel import AgentrtError, body_of
 from agentrt.runs import LiveRun
 
 from .completion import Collector
-from .failures import FINAL, failure_of
+from .failures import FINAL, failed_midway, failure_of
 from .frames import Frames
 from .hangup import Gone, HangUps
-from .headers import EVENT_STREAM, JSON, header_list
+from .headers import EVENT_STREAM, JSON, dollars, header_list
 
 _PING = b": ping\n\n"
 
@@ -70,6 +70,8 @@ async def answer_whole(a: Answering, hangups: HangUps, gone: Gone | None, receiv
         except AgentrtError as exc:
             cut = exc
     headers = a.headers(a.overhead_ms())
+    if (cost := collector.spent.cost_usd) is not None and cut is None:
+        headers.append((b"x-agentrt-cost-usd", dollars(cost).encode()))
     if isinstance(collector.end, RunCompleted):
         body = collector.body(answer_id=a.answer_id, created=a.created, model=a.model)
         await _send_body(send, 200, body, headers)
@@ -89,14 +91,20 @@ async def stream_answer(a: Answering, hangups: HangUps, gone: Gone | None, recei
             async for batch in a.live:
                 out.follow(batch)
                 data = frames.render(batch)
+                if frames.broken:
+                    out.held = data
+                    cut = failed_midway()
+                    break
                 if frames.end is not None:
                     out.held = data  # goes out together with what ends the stream
                 elif data:
                     await out.write(data)
         except AgentrtError as exc:
             cut = exc
+    if frames.broken and gone is not None:
+        hangups.leave(gone)  # nobody would hear the answer that the next model gives
     if isinstance(frames.end, RunCompleted):
-        await out.close(frames.finish(_totals(a)))
+        await out.close(frames.finish(_totals(a, frames.spent.cost_usd)))
     else:
         await out.fail(cut or failure_of(frames.end))
 
@@ -156,13 +164,13 @@ class _EventStream:
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
 
-def _totals(a: Answering) -> dict[str, object]:
+def _totals(a: Answering, cost_usd: float | None) -> dict[str, object]:
     return {
         "run_id": a.live.id,
         "session_id": a.live.session_id,
         "duration_ms": round(a.elapsed_ms(), 3),
         "overhead_ms": round(a.overhead_ms(), 3),
-        "cost_usd": None,
+        "cost_usd": cost_usd,
     }
 
 

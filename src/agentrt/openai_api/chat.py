@@ -10,7 +10,7 @@ from litestar.types import Receive, Scope, Send
 from agentrt.agents import AgentSpec, SessionRule
 from agentrt.events import CallerAsk
 from agentrt.kernel import Invalid, Principal, TooLarge
-from agentrt.providers import Providers
+from agentrt.providers import Choice, Providers, forces_call
 from agentrt.runs import RunService, StartRun
 from agentrt.tools import ToolBox
 
@@ -125,7 +125,8 @@ class Chat:
             own = await self._own_tools(who, agent)
             if agent is not None:
                 refuse_collisions(request.tools, own, agent.name)
-            if choice is not None and not _possible(choice, own | {tool.name for tool in request.tools}, agent):
+            offered = own | {tool.name for tool in request.tools}
+            if choice is not None and not self._possible(choice, offered, target):
                 del taken["tool_choice"]
                 dropped = (*dropped, "tool_choice")
         return CallerAsk(parameters=taken, tools=request.tools), ignored + dropped
@@ -133,29 +134,30 @@ class Chat:
     async def _own_tools(self, who: Principal, agent: AgentSpec | None) -> set[str]:
         return set() if agent is None else set((await self._tools.offer(agent, who, agent.mode)).tools)
 
+    def _possible(self, choice: Any, offered: set[str], target: Target) -> bool:
+        """Whether the choice can be had. Invalid where it cannot, unless the agent says that such things are dropped."""
+        drops = target.agent is not None and target.agent.unsupported == "drop"
+        try:
+            refuse_impossible_choice(choice, offered)
+        except Invalid:
+            if not drops:
+                raise
+            return False
+        # without `drop` the run itself is refused, which knows all the models that may be asked
+        return not drops or not forces_call(choice) or self._providers.can_force(self._asked_first(target))
+
     def _rules(self, target: Target) -> Rules:
         agent = target.agent
-        name = target.model
-        if name is None:
-            assert agent is not None, "a pass-through has a model"
-            choice = self._providers.choose(agent.chain)
-        else:
-            found = self._providers.resolve(name)
-            assert found is not None, "the name was found a moment ago"
-            choice = found
-        wire = self._providers.wire(choice.provider)
+        wire = self._providers.wire(self._asked_first(target).provider)
         advisory = ADVISORY_OF.get(wire, ())
         if agent is None:
-            return Rules(advisory=advisory, forwards_unknown=wire == "openai")
+            return Rules(advisory=advisory, forwards_unknown=wire in ("openai", "openai_responses"))
         return Rules(advisory=advisory, locked=agent.locked, unsupported=agent.unsupported)
 
-
-def _possible(choice: Any, offered: set[str], agent: AgentSpec | None) -> bool:
-    """Whether the choice can be had. Invalid where it cannot, unless the agent says that such things are dropped."""
-    try:
-        refuse_impossible_choice(choice, offered)
-    except Invalid:
-        if agent is None or agent.unsupported != "drop":
-            raise
-        return False
-    return True
+    def _asked_first(self, target: Target) -> Choice:
+        if target.model is None:
+            assert target.agent is not None, "a pass-through has a model"
+            return self._providers.choose(target.agent.entries)
+        found = self._providers.resolve(target.model)
+        assert found is not None, "the name was found a moment ago"
+        return found

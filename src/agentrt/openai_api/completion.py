@@ -7,12 +7,14 @@ from agentrt.events import (
     FinalText,
     ModelCompleted,
     ModelFailed,
+    ModelRetrying,
     Record,
     RunCancelled,
     RunCompleted,
     RunFailed,
+    Spending,
 )
-from agentrt.messages import Thinking, ToolCall, Usage, gap
+from agentrt.messages import Thinking, ToolCall, gap
 
 from .frames import usage_of
 from .text import encode, quoted
@@ -26,7 +28,7 @@ class Collector:
         self._reasoning: list[str] = []
         self._text = ""
         self._calls: tuple[ToolCall, ...] = ()
-        self.usage = Usage()
+        self.spent = Spending()
         self.end: RunCompleted | RunFailed | RunCancelled | None = None
 
     def see(self, batch: list[Record | Delta]) -> None:
@@ -36,16 +38,16 @@ class Collector:
 
     def _see(self, record: Record) -> None:
         match record.event:
-            case ModelCompleted(message=message, usage=usage):
-                self.usage += usage
+            case ModelCompleted(message=message) as event:
+                self.spent = self.spent.plus(event)
                 self._say(message.text)
                 for part in message.parts:
                     if isinstance(part, Thinking) and part.text:
                         self._reasoning.append(part.text)
                     elif isinstance(part, ToolCall) and part.name in self._caller_tools:
                         self._calls += (part,)
-            case ModelFailed(usage=usage):
-                self.usage += usage
+            case ModelFailed() | ModelRetrying() as event:
+                self.spent = self.spent.plus(event)
             case FinalText(text=text) if not self._text.endswith(text):  # the result that ended an autonomous task
                 self._say(text)
             case RunCompleted() | RunFailed() | RunCancelled() as end:
@@ -64,7 +66,7 @@ class Collector:
             created,
             quoted(model),
             b'{"index":0,"message":%b,"logprobs":null,"finish_reason":%b}' % (self._message(), quoted(self.end.finish_reason)),
-            encode(usage_of(self.usage)),
+            encode(usage_of(self.spent.usage)),
         )
 
     def _message(self) -> bytes:

@@ -42,7 +42,7 @@ def decode(raw: bytes) -> tuple[b.ChatBody, dict[str, Any]]:
     except UnicodeDecodeError as exc:
         raise Invalid("The request body is not valid UTF-8.", code="invalid_json") from exc
     except (msgspec.DecodeError, RecursionError) as exc:
-        raise _malformed(raw, exc) from exc
+        raise malformed(raw, exc) from exc
 
 
 def suggestion(name: str, known: frozenset[str]) -> str:
@@ -58,17 +58,18 @@ def _decode_slowly(raw: bytes) -> tuple[b.ChatBody, dict[str, Any]]:
     except UnicodeDecodeError as exc:
         raise Invalid("The request body is not valid UTF-8.", code="invalid_json") from exc
     except (msgspec.DecodeError, RecursionError) as exc:
-        raise _malformed(raw, exc) from exc
+        raise malformed(raw, exc) from exc
     if not isinstance(data, dict):
         raise Invalid("The request body must be a JSON object.", code="invalid_type")
     unknown = {name: value for name, value in data.items() if name not in FIELDS}
     try:
         return msgspec.convert({name: value for name, value in data.items() if name in FIELDS}, b.ChatBody), unknown
     except msgspec.ValidationError as exc:
-        raise _explain(str(exc), unknown) from exc
+        raise explained(str(exc), unknown) from exc
 
 
-def _malformed(raw: bytes, exc: Exception) -> Invalid:
+def malformed(raw: bytes, exc: Exception) -> Invalid:
+    """What is wrong with bytes that are no JSON."""
     if not raw.strip():
         return Invalid("The request body is empty; send a JSON object.", code="invalid_json")
     if isinstance(exc, RecursionError):
@@ -82,7 +83,7 @@ def _malformed(raw: bytes, exc: Exception) -> Invalid:
     return Invalid("The request body is not valid JSON: it holds NaN, Infinity or half a surrogate pair.", code="invalid_json")
 
 
-def _explain(text: str, unknown: dict[str, Any]) -> Invalid:
+def explained(text: str, unknown: dict[str, Any]) -> Invalid:
     """OpenAI's kind of error for a sentence of msgspec such as ``Expected `str`, got `int` - at `$.model` ``."""
     match = _PLACE.fullmatch(text)
     what, path = (match["what"], match["path"] or "") if match else (text, "")

@@ -15,10 +15,21 @@ _MEANINGS: dict[str, tuple[type[AgentrtError], str]] = {
     "budget_exceeded": (Exhausted, "budget_exceeded"),
     "overloaded": (Unavailable, "provider_overloaded"),
     "timeout": (TimedOut, "provider_timeout"),
+    "timeout_connect": (TimedOut, "provider_timeout"),
+    "timeout_first_token": (TimedOut, "provider_timeout"),
+    "timeout_idle": (TimedOut, "provider_timeout"),
+    "timeout_total": (TimedOut, "provider_timeout"),
+    "no_model_for_request": (Invalid, "no_model_for_request"),
     "denied": (Denied, "denied"),
 }
 _WAIT_S = 5.0  # what a caller is told to wait where nobody says how long it takes
 FINAL = frozenset({"budget_exceeded", "run_cancelled"})  # the same request again would end the same way
+
+
+def failed_midway() -> AgentrtError:
+    """What was sent of an answer is void: its model broke off, and another one started over."""
+    message = "The model broke off in the middle of its answer. What was sent of it is void; ask again."
+    return UpstreamFailed(message, code="model_failed_midway")
 
 
 def failure_of(end: RunFailed | RunCancelled | None) -> AgentrtError:

@@ -7,13 +7,16 @@ from agentrt.events import (
     FinalText,
     ModelCompleted,
     ModelFailed,
+    ModelRetrying,
     ModelStarted,
     ReasoningDelta,
     Record,
     RunCancelled,
     RunCompleted,
     RunFailed,
+    Spending,
     TextDelta,
+    TextDiscarded,
     ToolCallDelta,
 )
 from agentrt.messages import ToolCall, Usage, gap
@@ -28,7 +31,8 @@ class Frames:
     """Turns batches of a run's records and deltas into the bytes of its event stream.
 
     Shown are the text and reasoning of every model call, and the calls to the caller's own functions; those to the agent's
-    tools stay inside. With `events`, every record is told in a chunk of its own beside them. `end` is set by the last record.
+    tools stay inside. With `events`, every record is told in a chunk of its own beside them. `end` is set by the last record;
+    `broken` once what was sent has become void: it cannot be taken back, so nothing can follow.
     """
 
     def __init__(
@@ -55,7 +59,9 @@ class Frames:
         self._shown: list[str] = []
         self._began = False
         self._fresh = True  # no text of the model call under way was shown yet
-        self.usage = Usage()
+        self._calls_before = 0
+        self.broken = False
+        self.spent = Spending()
         self.end: RunCompleted | RunFailed | RunCancelled | None = None
 
     def render(self, batch: list[Record | Delta]) -> bytes:
@@ -63,6 +69,8 @@ class Frames:
         out: list[bytes] = []
         content, tail = self._content, self._tail
         for item in batch:
+            if self.broken:
+                break
             event = item.event
             if event.__class__ is TextDelta:
                 text: str = event.text  # type: ignore[union-attr]
@@ -85,7 +93,7 @@ class Frames:
         stop = self._delta + b'{},"finish_reason":%b}]' % quoted(self.end.finish_reason) + self._after
         if not self._wants_usage:
             return role + stop + DONE
-        totals = self._head + b'],"usage":%b,"agentrt":%b}\n\n' % (encode(usage_of(self.usage)), encode(extra))
+        totals = self._head + b'],"usage":%b,"agentrt":%b}\n\n' % (encode(usage_of(self.spent.usage)), encode(extra))
         return role + stop + totals + DONE
 
     @staticmethod
@@ -133,13 +141,17 @@ class Frames:
             case ModelStarted():
                 self._indices.clear()
                 self._fresh = True
-            case ModelCompleted(message=message, usage=usage):
-                self.usage += usage
+                self._calls_before = len(self._sent_calls)
+            case TextDiscarded():
+                self._indices.clear()
+                self.broken = not self._fresh or len(self._sent_calls) > self._calls_before
+            case ModelCompleted(message=message):
+                self.spent = self.spent.plus(event)
                 for call in message.calls:
                     if call.name in self._caller_tools and call.id not in self._sent_calls:
                         self._call(call, out)
-            case ModelFailed(usage=usage):
-                self.usage += usage
+            case ModelFailed() | ModelRetrying():
+                self.spent = self.spent.plus(event)
             case FinalText(text=text):
                 self._rest(text, out)
             case RunCompleted() | RunFailed() | RunCancelled():
@@ -164,6 +176,6 @@ def usage_of(usage: Usage) -> dict[str, object]:
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
         "total_tokens": usage.total,
-        "prompt_tokens_details": {"cached_tokens": usage.cached, "audio_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning, "audio_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": usage.cached, "audio_tokens": usage.audio_input},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning, "audio_tokens": usage.audio_output},
     }

@@ -1,9 +1,9 @@
 """Notices callers that went away, and keeps the lines of the others warm."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 from litestar.types import Receive
@@ -40,7 +40,14 @@ class HangUps:
         return Watch(self, receive, gone, beat)
 
     def start(self, watch: "Watch") -> asyncio.Task[None]:
-        task = self._group.create_task(watch.run(), name="watch a caller")
+        return self._own(watch.run(), "watch a caller")
+
+    def leave(self, gone: Gone) -> None:
+        """Tell the run that its caller is not answered any further, without waiting for what comes of it."""
+        self._own(_told(gone), "leave a run")
+
+    def _own(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = self._group.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -66,14 +73,12 @@ class Watch:
         self._task = self._owner.start(self)
 
     async def run(self) -> None:
-        try:
-            await self._wait_for_hang_up()
-            if self._gone is not None:
-                await self._gone()
-        except AgentrtError as exc:  # the run ended at the same moment, or the database refuses: nobody waits for this
-            log.warning("caller.not_followed", reason=exc.message)
-        except Exception:  # one caller's watch must not take the others' down
-            log.exception("caller.watch_failed")
+        await _told(self._left)
+
+    async def _left(self) -> None:
+        await self._wait_for_hang_up()
+        if self._gone is not None:
+            await self._gone()
 
     async def _wait_for_hang_up(self) -> None:
         while True:
@@ -85,3 +90,12 @@ class Watch:
                 continue
             if message["type"] == "http.disconnect":
                 return
+
+
+async def _told(gone: Gone) -> None:
+    try:
+        await gone()
+    except AgentrtError as exc:  # the run ended at the same moment, or the database refuses: nobody waits for this
+        log.warning("caller.not_followed", reason=exc.message)
+    except Exception:  # one caller's watch must not take the others' down
+        log.exception("caller.watch_failed")

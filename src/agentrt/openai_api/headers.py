@@ -55,6 +55,11 @@ class Headers:
         return (user, "user") if user and "user" in rule.sources else (None, "header")
 
 
+def dollars(cost_usd: float) -> str:
+    """An amount as a plain decimal number."""
+    return f"{cost_usd:.12f}".rstrip("0").rstrip(".")
+
+
 def header_list(names: Iterable[str]) -> bytes:
     """Names of parameters as one header value; a caller's own names cannot smuggle anything into it."""
     unique = list(dict.fromkeys(_UNSAFE.sub("?", name[:64]) for name in names))

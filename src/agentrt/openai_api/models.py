@@ -5,30 +5,36 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from agentrt.agents import AgentSpec, Mode
-from agentrt.providers import Providers
+from agentrt.providers import Abilities, Price, Providers
 
 from .naming import HasSpec, Names
 
 
-class AgentNote(msgspec.Struct, frozen=True, kw_only=True):
-    """What is behind an agent's name now: the model its chain comes to, and why better ones were passed over."""
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """What is behind a name now. With agents: the model that their chain comes to, and why better ones were passed over.
 
-    description: str
-    aliases: tuple[str, ...]
-    mode: Mode
+    `abilities` (null: not known, so it is tried) and `price_usd` (for a million tokens; null: not known) stand with one
+    model, not in the list.
+    """
+
     provider: str
     model: str
-    skipped: tuple[str, ...]
+    description: str | msgspec.UnsetType = msgspec.UNSET
+    aliases: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    mode: Mode | msgspec.UnsetType = msgspec.UNSET
+    skipped: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    abilities: Abilities | msgspec.UnsetType = msgspec.UNSET
+    price_usd: Price | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One entry of the list; `agentrt` stands with agents only."""
+    """One entry of the list; there `agentrt` stands with agents only."""
 
     id: str
     object: str
     created: int
     owned_by: str
-    agentrt: AgentNote | msgspec.UnsetType = msgspec.UNSET
+    agentrt: Note | msgspec.UnsetType = msgspec.UNSET
 
 
 class ModelList(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,18 +53,27 @@ class Shelf:
         cards += [self._model(info.name, info.provider) for info in self._providers.models()]
         return ModelList(data=cards)
 
-    def get(self, name: str) -> ModelCard:
+    async def get(self, name: str) -> ModelCard:
         """Whatever a chat could name: aliases, `AGENT:MODEL` and bare ids too. NotFound for anything else."""
         target = self._names.find(name)
         if target.agent is not None:
-            return self._agent(name, target.agent, target.model)
+            return await self._with_facts(self._agent(name, target.agent, target.model))
         choice = self._providers.resolve(name)
         assert choice is not None, "the name was found a moment ago"
-        return self._model(name, choice.provider)
+        card = self._model(name, choice.provider)
+        return await self._with_facts(msgspec.structs.replace(card, agentrt=Note(provider=choice.provider, model=choice.model)))
+
+    async def _with_facts(self, card: ModelCard) -> ModelCard:
+        note, known = card.agentrt, self._providers.facts
+        assert isinstance(note, Note), "one model has a note"
+        await known.prices.listed()
+        facts = known.of(note.provider, note.model)
+        full = msgspec.structs.replace(note, abilities=facts.abilities, price_usd=facts.price_usd)
+        return msgspec.structs.replace(card, agentrt=full)
 
     def _agent(self, name: str, spec: AgentSpec, model: str | None = None) -> ModelCard:
-        choice = self._providers.choose(spec.chain if model is None else (model,))
-        note = AgentNote(
+        choice = self._providers.choose(spec.entries if model is None else (model,))
+        note = Note(
             description=spec.description,
             aliases=spec.aliases,
             mode=spec.mode,

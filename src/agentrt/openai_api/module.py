@@ -6,10 +6,12 @@ from agentrt.agents import AgentSpec
 from agentrt.configs import ConfigStore, Versioned
 from agentrt.kernel import Clock, Module
 from agentrt.providers import Providers
-from agentrt.runs import RunService
+from agentrt.runs import EmbeddingRuns, RunService
 from agentrt.tools import ToolBox
 
+from .capabilities import Inventory
 from .chat import Chat
+from .embeddings import Embeddings
 from .hangup import HangUps
 from .models import Shelf, knows, listed_names
 from .naming import BareModels, Names
@@ -17,7 +19,7 @@ from .routes import routes
 
 
 class OpenAIApi(Module):
-    """OpenAI's chat completions and models, over our runs."""
+    """OpenAI's chat completions, embeddings and models, over our runs."""
 
     name = "openai_api"
 
@@ -27,6 +29,7 @@ class OpenAIApi(Module):
         configs: ConfigStore,
         providers: Providers,
         tools: ToolBox,
+        embedding_runs: EmbeddingRuns,
         clock: Clock,
         *,
         default_agent: str = "default",
@@ -46,7 +49,8 @@ class OpenAIApi(Module):
         )
         self._hangups = HangUps()
         chat = Chat(runs, names, providers, tools, self._hangups, max_body_bytes=max_body_bytes, heartbeat_s=heartbeat_s)
-        self._routes = routes(chat, Shelf(agents, names, providers, clock.now_us() // 1_000_000))
+        shelf = Shelf(agents, names, providers, clock.now_us() // 1_000_000)
+        self._routes = routes(chat, shelf, Embeddings(embedding_runs), Inventory(agents, providers))
         self._stack = AsyncExitStack()
 
     @property

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from agentrt.agents import BadForm, form_of
 from agentrt.kernel import Invalid
 
 from .decode import FIELDS, suggestion
@@ -17,6 +18,7 @@ ADVISORY = frozenset(
     {
         "frequency_penalty",
         "logit_bias",
+        "parallel_tool_calls",
         "prediction",
         "presence_penalty",
         "prompt_cache_key",
@@ -31,7 +33,13 @@ ADVISORY = frozenset(
 )
 # The advisory parameters that each wire format has a place for.
 _SAMPLING = frozenset({"frequency_penalty", "presence_penalty", "seed"})
-ADVISORY_OF: Mapping[str, Collection[str]] = {"gemini": _SAMPLING, "ollama": _SAMPLING, "openai": ADVISORY}
+ADVISORY_OF: Mapping[str, Collection[str]] = {
+    "anthropic": frozenset({"parallel_tool_calls", "safety_identifier", "service_tier"}),
+    "gemini": _SAMPLING,
+    "ollama": _SAMPLING,
+    "openai": ADVISORY,
+    "openai_responses": ADVISORY - _SAMPLING - {"logit_bias", "prediction", "store"},
+}
 # Answered by OpenAI's own service only: forwarded by a pass-through, like what we have never heard of.
 _FOREIGN = frozenset({"moderation", "web_search_options"})
 _MEANING = {
@@ -52,6 +60,26 @@ _HARMLESS: dict[str, tuple[Any, ...]] = {
     "function_call": ("none", "auto"),
     "stop": ([],),
 }
+
+
+class ParameterClasses(msgspec.Struct, frozen=True, kw_only=True):
+    """`honoured`: they govern the answer; `advisory`: they are sent along; `ignored`: dropped with notice; `refused`: a 400."""
+
+    honoured: list[str]
+    advisory: list[str]
+    ignored: list[str]
+    refused: list[str]
+
+
+def classes_of(wire: str) -> ParameterClasses:
+    """What becomes of each parameter where a model is asked in this wire format, unless its agent says otherwise."""
+    taken = ADVISORY & frozenset(ADVISORY_OF.get(wire, ()))
+    return ParameterClasses(
+        honoured=sorted(FIELDS - ADVISORY - _FOREIGN - frozenset(_MEANING)),
+        advisory=sorted(taken),
+        ignored=sorted(ADVISORY - taken),
+        refused=sorted(_FOREIGN | frozenset(_MEANING)),
+    )
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,8 +144,8 @@ def _check_response_format(wanted: dict[str, Any]) -> None:
     match wanted:
         case {"type": "text" | "json_object"} if len(wanted) == 1:
             return
-        case {"type": "json_schema", "json_schema": {"name": str(), "schema": dict(schema)}}:
-            _check_schema(schema)
+        case {"type": "json_schema", "json_schema": {"name": str(), "schema": dict()}}:
+            _check_schema(wanted)
         case {"type": "json_schema", "json_schema": {"name": str(), **rest}} if "schema" not in rest:
             return
         case {"type": "json_schema"}:
@@ -134,12 +162,9 @@ def _check_response_format(wanted: dict[str, Any]) -> None:
             )
 
 
-def _check_schema(schema: dict[str, Any]) -> None:
-    import jsonschema_rs  # only who asks for a schema pays for it
-
+def _check_schema(wanted: dict[str, Any]) -> None:
     try:
-        jsonschema_rs.meta.validate(schema)
-    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as exc:
-        message = str(getattr(exc, "message", exc))[:200]
+        form_of(wanted)
+    except BadForm as exc:
         place = "response_format.json_schema.schema"
-        raise Invalid(f"Invalid schema for 'response_format': {message}.", code="invalid_json_schema", param=place) from exc
+        raise Invalid(f"Invalid schema for 'response_format': {exc}.", code="invalid_json_schema", param=place) from exc

@@ -1,18 +1,20 @@
 from collections.abc import Sequence
 from typing import Any
 
-from litestar import get, post
+from litestar import Request, Response, get, post
 from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from agentrt.http import problems
 
+from .capabilities import Capabilities, Inventory
 from .chat import Chat
+from .embeddings import Embeddings
 from .models import ModelCard, ModelList, Shelf
-from .schema import ChatOperation
+from .schema import ChatOperation, EmbeddingOperation
 
 
-def routes(chat: Chat, shelf: Shelf) -> Sequence[Any]:
+def routes(chat: Chat, shelf: Shelf, embeddings: Embeddings, inventory: Inventory) -> Sequence[Any]:
     """The handlers of `/v1`. That of the chat only names the application that does the work: no argument, no parsing."""
 
     @post(
@@ -33,13 +35,27 @@ def routes(chat: Chat, shelf: Shelf) -> Sequence[Any]:
 
     @get(
         "/v1/models/{name:path}",
-        sync_to_thread=False,
         operation_id="retrieveModel",
         summary="One agent or model",
         responses=problems({404: "No such model."}),
         tags=["openai"],
     )
-    def retrieve_model(name: FromPath[str]) -> ModelCard:
-        return shelf.get(name.removeprefix("/"))
+    async def retrieve_model(name: FromPath[str]) -> ModelCard:
+        return await shelf.get(name.removeprefix("/"))
 
-    return (chat_completions, list_models, retrieve_model)
+    @post(
+        "/v1/embeddings",
+        status_code=200,
+        operation_class=EmbeddingOperation,
+        operation_id="createEmbedding",
+        summary="Embed texts",
+        tags=["openai"],
+    )
+    async def create_embedding(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return await embeddings.answer(request)
+
+    @get("/v1/capabilities", operation_id="listCapabilities", summary="Surfaces, parameters and models", tags=["openai"])
+    async def list_capabilities() -> Capabilities:
+        return await inventory.take()
+
+    return (chat_completions, create_embedding, list_capabilities, list_models, retrieve_model)

@@ -7,6 +7,7 @@ import msgspec
 from litestar.openapi.spec import Operation
 
 from .body import ChatBody
+from .embeddings import EmbeddingBody, EmbeddingList
 from .shapes import ChatCompletion, ChatCompletionChunk
 
 _HEADERS = {
@@ -22,6 +23,7 @@ _ANSWER_HEADERS = {
     "x-request-id": "This request.",
     "x-agentrt-ignored": "Parameters that were dropped with notice.",
     "x-agentrt-overhead-ms": "The time that was the server's own; on a stream until its first byte.",
+    "x-agentrt-cost-usd": "What the run cost in US dollars, where that is known; not on a stream, whose usage says it.",
 }
 # Their body is the same all over `/v1`: `http` adds it.
 _ERRORS = {
@@ -48,10 +50,29 @@ class ChatOperation(Operation):
         self.responses = {"200": _answer()} | {str(s): {"description": text} for s, text in _ERRORS.items()}  # type: ignore[assignment]
 
 
+@dataclass
+class EmbeddingOperation(Operation):
+    """`POST /v1/embeddings`, told by hand."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _json_body(_schema(EmbeddingBody) | {"additionalProperties": True})  # type: ignore[assignment]
+        answer = {
+            "description": "The provider's answer, as it came.",
+            "headers": _told_headers(),
+            "content": {"application/json": {"schema": _schema(EmbeddingList)}},
+        }
+        failures = {str(status): {"description": text} for status, text in _ERRORS.items() if status != 409}
+        self.responses = {"200": answer} | failures  # type: ignore[assignment]
+
+
+def _told_headers() -> dict[str, Any]:
+    return {name: {"description": text, "schema": {"type": "string"}} for name, text in _ANSWER_HEADERS.items()}
+
+
 def _answer() -> dict[str, Any]:
     return {
         "description": "The answer: whole, or with `stream` as server-sent events that end with `[DONE]`.",
-        "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _ANSWER_HEADERS.items()},
+        "headers": _told_headers(),
         "content": {
             "application/json": {"schema": _schema(ChatCompletion)},
             "text/event-stream": {"schema": _schema(ChatCompletionChunk)},
