@@ -162,6 +162,17 @@ def test_a_reader_that_leaves_early_is_no_error_to_shout_about(started, scripted
     assert child.stderr.read() == ""
 
 
+def test_a_reader_that_leaves_at_the_end_of_a_run_is_no_error_either(started, scripted):
+    scripted.answers["POST /runs"] = (202, {"id": scripted.run, "agent": "default", "model": "offline", "provider": "offline"})
+    detail = "the run has completed already"
+    scripted.answers[f"POST /runs/{scripted.run}/cancel"] = (409, {"title": "Conflict", "detail": detail, "code": "run_ended"})
+    scripted.streams = [[scripted.event("run_started", "1"), scripted.event("run_completed", "2")]]
+    child = started("run", "hi", "--json", AGENTRT_URL=scripted.url)
+    child.stdout.close()
+    assert child.wait(20) == 1
+    assert child.stderr.read() == ""
+
+
 def test_help_comes_at_once_and_every_command_explains_itself(agentrt):
     assert agentrt("--help").stdout.startswith("Usage: agentrt")
     assert agentrt("--version").stdout.startswith("agentrt, version ")

@@ -20,6 +20,7 @@ def test_tools_are_found_over_all_pages_and_crooked_ones_are_straightened(seat, 
             assert tools["old__crooked"].schema == {"type": "object", "properties": {"a": {}}}
             assert tools["old__schemaless"].schema == {"type": "object", "properties": {}}
             assert tools["old__put"].title == "Put it"
+            assert "old__later" not in tools, "it runs as a task only, and we make none"
 
     asyncio.run(main())
 
@@ -231,6 +232,22 @@ def test_a_list_that_changes_is_read_again(seat, older) -> None:
                 async with asyncio.timeout(5):
                     async for change in changes:
                         if change.name == "old" and "old__extra" in await s.tools():
+                            return
+
+    asyncio.run(main())
+
+
+def test_tools_stand_in_the_order_of_their_ids_whoever_is_there_first(seat, older) -> None:
+    async def main() -> None:
+        async with seat(zoo=older(), ant=older()) as s:
+            before = list(await s.tools())
+            assert before == sorted(before) and before[0].startswith("ant__")
+            with s.bus.subscribe(McpServerChanged) as changes:
+                await s.call("ant__grow")
+                async with asyncio.timeout(5):
+                    async for change in changes:
+                        if change.name == "ant" and "ant__extra" in (after := await s.tools()):
+                            assert [name for name in after if name != "ant__extra"] == before
                             return
 
     asyncio.run(main())

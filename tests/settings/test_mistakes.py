@@ -107,6 +107,9 @@ def test_a_file_that_is_not_text_or_not_there(load, tmp_path):
     assert refused(load, AGENTRT_CONFIG_FILE="none.yaml") == f"the settings file {tmp_path}/none.yaml does not exist"
     assert refused(load, flags={"config": "none"}) == f"--config: {tmp_path}/none does not exist"
     assert refused(load, flags={"mcp_config": "none"}) == f"--mcp-config: {tmp_path}/none does not exist"
+    assert refused(load, AGENTRT_CONFIG="none") == f"environment variable AGENTRT_CONFIG: {tmp_path}/none does not exist"
+    assert refused(load, yaml="offline_rules: none\n") == f"agentrt.yaml:1:16: {tmp_path}/none does not exist"
+    (tmp_path / "agentrt.yaml").unlink()
     (tmp_path / ".env").write_bytes(b"A=\xff\n")
     assert refused(load) == ".env cannot be read: it is not UTF-8"
 

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import click
 
+# where the commands look for a server that nobody names
+USUAL = "http://127.0.0.1:8080"
+
 
 def banner(
     *,
@@ -14,14 +17,15 @@ def banner(
     model: str,
     why: str,
     data_dir: str,
+    command: str = "agentrt",
     skipped: Sequence[str] = (),
     warnings: Sequence[str] = (),
 ) -> str:
     """The lines to show a person: where it listens, the default agent's model with the reason for it (and for each model
-    that was `skipped`), where the data is, and a command to paste.
+    that was `skipped`), where the data is, and commands to paste.
 
-    `url` as a client on this machine would write it; `model` as `provider/model`, empty where the agent has none; `why`,
-    `skipped` and `warnings` are sentences.
+    `url` as a client on this machine would write it; `command` as it is typed to call agentrt; `model` as `provider/model`,
+    empty where the agent has none; `why`, `skipped` and `warnings` are sentences.
     """
     body = json.dumps({"model": agent, "messages": [{"role": "user", "content": "Use the echo tool to say: Hello"}]})
     lines = [
@@ -34,6 +38,6 @@ def banner(
         "",
         "Try it:",
         f"  curl {url}/v1/chat/completions -H 'content-type: application/json' -d {shlex.quote(body)}",
-        "  agentrt chat",
+        f"  {command} chat{'' if url == USUAL else f' --url {url}'}",
     ]
     return "\n".join(lines)

@@ -16,6 +16,7 @@ from agentrt.kernel import AgentrtError, lookup
 from agentrt.settings import Settings, exposure
 
 from .client import Server, Silent
+from .terminal import counted
 
 Verdict = Literal["ok", "note", "warn", "fail"]
 
@@ -23,8 +24,6 @@ PROBE_S = 5.0
 SCARCE, TOO_LITTLE = 1_000_000_000, 50_000_000
 OLDEST = (3, 11)
 ELSEWHERE = "stop what listens there, or name another address: agentrt serve --addr 127.0.0.1:8081"
-
-UNSPOKEN = "this version does not speak its wire format; an address of it that speaks OpenAI's can be set as OPENAI_BASE_URL"
 
 
 class Check(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -120,21 +119,21 @@ def not_yet_made(settings: Settings) -> bool:
 
 def providers(settings: Settings) -> Iterator[Check]:
     """Which model providers are configured: names of variables, never their values."""
-    from agentrt.providers import ADAPTERS, ProviderEntry, entries_from
+    from agentrt.providers import HOW_TO_CONFIGURE, ProviderEntry, entries_from, own_wires
 
     try:
-        own = {name: msgspec.convert(entry, ProviderEntry, strict=False) for name, entry in settings.providers.items()}
+        given = own_wires(settings.providers)
+        own = {name: msgspec.convert(entry, ProviderEntry, strict=False) for name, entry in given.items()}
     except msgspec.ValidationError as exc:
         yield Check("providers", "fail", f"settings, providers: {exc}", "correct agentrt.yaml or AGENTRT_PROVIDERS__…")
         return
     entries = entries_from(settings.env, own)
     wanted = {name: entry for name, entry in entries.items() if entry.configured and entry.wire != "offline"}
     for name, entry in wanted.items():
-        spoken = entry.wire in ADAPTERS
-        yield Check(f"provider {name}", "ok" if spoken else "warn", _how(entry, settings), "" if spoken else UNSPOKEN)
-    if not any(entry.wire in ADAPTERS for entry in wanted.values()):
-        todo = "set OPENAI_API_KEY, or OPENAI_BASE_URL for any server that speaks OpenAI's dialect"
-        yield Check("providers", "note", "none is configured that can be used: the embedded offline model answers", todo)
+        yield Check(f"provider {name}", "ok", _how(entry, settings))
+    if not wanted:
+        said = "none is configured: the embedded offline model answers, unless an Ollama runs at its usual address"
+        yield Check("providers", "note", said, HOW_TO_CONFIGURE)
 
 
 def _how(entry: Any, settings: Settings) -> str:
@@ -176,7 +175,7 @@ async def mcp_servers(settings: Settings, server: Server, health: dict[str, Any]
 def _seen(one: dict[str, Any]) -> Check:
     name, state = f"mcp {one['name']}", one["state"]
     if state == "connected":
-        return Check(name, "ok", f"connected, {len(one['tools'])} tools")
+        return Check(name, "ok", f"connected, {counted(len(one['tools']), 'tool')}")
     detail = f"{state}: {one['last_error']}" if one.get("last_error") else state
     return Check(name, "note" if state in {"disabled", "connecting"} else "warn", detail, one.get("suggestion") or "")
 

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from .documents import KINDS, check_documents
-from .terminal import write_json
+from .terminal import counted, write_json
 
 
 @click.group()
@@ -30,8 +30,7 @@ def check_(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> None:
     else:
         for problem in found.problems:
             click.echo(problem)
-        many = "file" if found.good == 1 else "files"
-        click.echo(f"{found.good} {many} can be used, {len(found.problems)} problems", err=True)
+        click.echo(f"{counted(found.good, 'file')} can be used, {counted(len(found.problems), 'problem')}", err=True)
     ctx.exit(1 if found.problems else 0)
 
 

@@ -13,7 +13,7 @@ from .checks import Check
 from .client import Server, server_url
 from .documents import check_documents
 from .flags import as_json, flags, read_settings
-from .terminal import clean, status, write_json
+from .terminal import clean, counted, status, write_json
 
 MARKS = {"ok": ("✓", "green"), "note": ("·", None), "warn": ("!", "yellow"), "fail": ("✗", "red")}
 
@@ -59,7 +59,7 @@ def _config_files(settings: Settings) -> list[Check]:
     problems = [
         Check("config", "fail", problem, "correct the file; `agentrt config check` looks again") for problem in found.problems
     ]
-    return problems or [Check("config", "ok", f"{found.good} files in {', '.join(str(path) for path in paths)}")]
+    return problems or [Check("config", "ok", f"{counted(found.good, 'file')} in {', '.join(str(path) for path in paths)}")]
 
 
 def _show(found: list[Check]) -> None:

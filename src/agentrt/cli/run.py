@@ -15,6 +15,8 @@ from .private import any_server
 from .screen import Screen
 from .terminal import note, status
 
+ENDED = 409
+
 
 @click.command()
 @click.argument("question", metavar="TEXT")
@@ -65,13 +67,21 @@ def watch_run(server: Server, run_id: str, *, as_json: bool, cancel: bool, curso
 def _cancelling(server: Server, run_id: str) -> Iterator[None]:
     try:
         yield
-    except (KeyboardInterrupt, BrokenPipeError):
-        try:
-            server.post(f"/runs/{run_id}/cancel")
-            click.echo(f"cancelled {run_id}", err=True)
-        except (Refused, Silent) as exc:
-            click.echo(f"{run_id} could not be cancelled: {exc.message}", err=True)
+    except KeyboardInterrupt:
+        _cancel(server, run_id)
         sys.exit(1)
+    except BrokenPipeError:
+        _cancel(server, run_id)
+        raise
+
+
+def _cancel(server: Server, run_id: str) -> None:
+    try:
+        server.post(f"/runs/{run_id}/cancel")
+        click.echo(f"cancelled {run_id}", err=True)
+    except (Refused, Silent) as exc:
+        if not isinstance(exc, Refused) or exc.status != ENDED:
+            click.echo(f"{run_id} could not be cancelled: {exc.message}", err=True)
 
 
 def model_name(view: dict[str, Any]) -> str:

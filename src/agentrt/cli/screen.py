@@ -113,7 +113,8 @@ def _said_of(event: dict[str, Any]) -> str:
     """What there is to say about an event beside text, tools and endings; nothing for most."""
     match event.get("type"):
         case "model_retrying":
-            return f"model: {event.get('message', '')}; again in {event.get('wait_s', 0):.1f} s"
+            then = f"{event['next']} is asked" if event.get("next") else f"again in {event.get('wait_s', 0):.1f} s"
+            return f"model: {event.get('message', '')}; {then}"
         case "model_failed":
             return f"model: {event.get('message', '')}"
         case "budget_exceeded":

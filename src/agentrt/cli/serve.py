@@ -1,5 +1,7 @@
 """`agentrt serve`."""
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,6 +11,7 @@ from agentrt.settings import Settings, exposure, make_data_folder
 
 from .banner import banner
 from .flags import flags, read_settings
+from .own_name import own_name
 
 if TYPE_CHECKING:
     from agentrt.app import Application
@@ -40,6 +43,7 @@ def _announcement(app: "Application", url: str, settings: Settings) -> str:
         model=model,
         why=why,
         data_dir=str(settings.data_dir),
+        command=own_name(sys.argv[0], sys.executable, Path.cwd()),
         skipped=skipped,
         warnings=(*settings.notices, *app.services.configs.problems()),
     )

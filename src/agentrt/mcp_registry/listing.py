@@ -12,10 +12,11 @@ _HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
 def repaired(raw: Mapping[str, Any]) -> dict[str, Any]:
     """A `tools/list` result in which every tool that has a name is valid, in every revision of the protocol.
 
-    Output schemas are left out: results are handed on as they are, so nobody checks against them.
+    Tools that run as tasks only are left out, because we make none; and so are output schemas: results are handed on as
+    they are, so nobody checks against them.
     """
     tools = raw.get("tools")
-    kept = [_tool(tool) for tool in tools if _named(tool)] if isinstance(tools, list) else []
+    kept = [_tool(tool) for tool in tools if _named(tool) and not _only_as_a_task(tool)] if isinstance(tools, list) else []
     cursor = raw.get("nextCursor")
     page = {"tools": kept, "resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
     return {**page, "nextCursor": cursor} if isinstance(cursor, str) and cursor else page
@@ -33,6 +34,11 @@ def effect_of(tool: str, annotations: Mapping[str, Any], overrides: Mapping[str,
 
 def _named(tool: object) -> bool:
     return isinstance(tool, dict) and isinstance(tool.get("name"), str) and bool(tool["name"])
+
+
+def _only_as_a_task(tool: dict[str, Any]) -> bool:
+    execution = tool.get("execution")
+    return isinstance(execution, dict) and execution.get("taskSupport") == "required"
 
 
 def _tool(raw: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from contextvars import Context
 from typing import Any, Self
 
 import structlog
@@ -103,10 +104,13 @@ class McpRegistry(Module):
             self._changed(name)
 
     async def list(self, agent: AgentSpec, who: Principal) -> Sequence[ToolDef]:
-        """The tools of the servers that the agent may use. Waits `wait_s` for those that were not tried yet."""
+        """The tools of the servers that the agent may use. Waits `wait_s` for those that were not tried yet.
+
+        By their ids, whatever order servers came up in or list them in: what providers cache begins with the tools.
+        """
         used = self._used_by(agent)
         await self._first_tries(used, who)
-        return [tool for server in used for tool in server.offer(who)]
+        return sorted((tool for server in used for tool in server.offer(who)), key=lambda tool: tool.id)
 
     def missing(self, agent: AgentSpec, who: Principal) -> dict[str, str]:
         """The servers that the agent may use but that offer nothing now, each with the reason in a sentence."""
@@ -183,7 +187,8 @@ class McpRegistry(Module):
                 server.close_idle(self._idle_s, time.monotonic())
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        return self._group.create_task(work, name=name)
+        # what it logs is not about the run that happened to need it first
+        return self._group.create_task(work, name=name, context=Context())
 
     def _changed(self, name: str) -> None:
         self._bus.publish(McpServerChanged(name))

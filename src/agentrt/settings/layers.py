@@ -1,6 +1,6 @@
 """One source's settings: what it says, each value with the place where it was written."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,15 @@ class Leaf(msgspec.Struct, frozen=True):
 
 
 class Layer(msgspec.Struct, frozen=True):
-    """Everything one source says. `addr` has become `host` and `port`, so that sources can set one of them each."""
+    """Everything one source says, and where each value was written. `addr` has become `host` and `port`, so that sources can
+    set one of them each."""
 
     values: dict[Place, Any]
+    sources: dict[Place, str] = {}
     notices: tuple[str, ...] = ()
 
 
-def build(leaves: Iterable[Leaf], base: Path) -> Layer:
+def build(leaves: Sequence[Leaf], base: Path) -> Layer:
     """A layer from typed leaves; paths are counted from `base`. SettingsInvalid names the source of a bad value."""
     values: dict[Place, Any] = {}
     notices: tuple[str, ...] = ()
@@ -61,7 +63,7 @@ def build(leaves: Iterable[Leaf], base: Path) -> Layer:
                     values[leaf.place] = _absolute(leaf.value, base)
         except ValueError as exc:
             raise SettingsInvalid(f"{leaf.source}: {exc}", param=".".join(leaf.place)) from exc
-    return Layer(values, notices)
+    return Layer(values, {leaf.place: leaf.source for leaf in leaves}, notices)
 
 
 def _absolute(value: Any, base: Path) -> Any:

@@ -74,8 +74,10 @@ def _flag_leaves(flags: Mapping[str, Any]) -> list[Leaf]:
 def _settle(layers: list[Layer], env: dict[str, str], sources: tuple[Path, ...], cwd: Path) -> Settings:
     """One Settings from the layers, lowest first, with every default worked out."""
     values: dict[Place, Any] = {}
+    said_by: dict[Place, str] = {}
     for layer in layers:
         values |= layer.values
+        said_by |= layer.sources
     default = Address.parse(Options().addr)
     host, port = values.pop(("host",), default.host), values.pop(("port",), default.port)
     data_dir = values.pop(("data_dir",), None) or _user_data_dir()
@@ -86,23 +88,24 @@ def _settle(layers: list[Layer], env: dict[str, str], sources: tuple[Path, ...],
         "addr": str(Address(host, port)),
         "data_dir": data_dir,
         "database_url": values.get(("database_url",)) or embedded(data_dir),
-        "config": _existing(values.get(("config",)), "config", "configs/agents", cwd),
-        "mcp_config": _existing(values.get(("mcp_config",)), "mcp-config", "configs/mcp/servers.yaml", cwd),
+        "config": _existing(("config",), "configs/agents", values, said_by, cwd),
+        "mcp_config": _existing(("mcp_config",), "configs/mcp/servers.yaml", values, said_by, cwd),
         "env": env,
         "sources": sources,
         "notices": notices,
     }
-    if rules := values.get(("offline_rules",)):
-        _existing(rules, "offline-rules", "", cwd)
+    if values.get(("offline_rules",)):
+        _existing(("offline_rules",), "", values, said_by, cwd)
     return msgspec.convert(settled, Settings, dec_hook=lambda _type, value: value)
 
 
-def _existing(named: Path | None, what: str, usual: str, cwd: Path) -> Path:
+def _existing(place: Place, usual: str, values: dict[Place, Any], said_by: dict[Place, str], cwd: Path) -> Path:
     """The path that was named, which must exist; else the usual place; else what comes with agentrt."""
+    named: Path | None = values.get(place)
     if named is None:
         return cwd / usual if (cwd / usual).exists() else share() / usual
     if not named.exists():
-        raise SettingsInvalid(f"--{what}: {named} does not exist", param=what.replace("-", "_"))
+        raise SettingsInvalid(f"{said_by[place]}: {named} does not exist", param=place[0])
     return named
 
 

@@ -23,6 +23,17 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = "auto"
 
 
+class ImageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Images that messages give by their address, fetched for providers that want the bytes."""
+
+    inner_hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="Hosts inside that may be asked for images: names, addresses, networks. No other host inside is asked."),
+    ] = ()
+    max_bytes: Annotated[int, Meta(ge=1024, description="The largest image that is fetched.")] = 20_971_520
+    timeout_s: Annotated[float, Meta(gt=0, le=300, description="Seconds that fetching an image may take.")] = 20.0
+
+
 class Plain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings that are in force as they were written."""
 
@@ -50,6 +61,14 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     providers: Annotated[
         dict[str, dict[str, Any]], Meta(description="Model providers by name, beside those that environment variables configure.")
     ] = {}
+    prices: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(description="Prices by globs of `provider/model`, in US dollars for a million tokens; before those that are known."),
+    ] = {}
+    models: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(description="What models can do, by globs of `provider/model`, such as `vision: true`; before what is known."),
+    ] = {}
     default_agent: Annotated[str, Meta(min_length=1, description="The agent that runs when a request names none.")] = "default"
     default_model: Annotated[
         str | None, Meta(description="The model of the default agent, as `provider/model` or a bare id, before its own chain.")
@@ -70,6 +89,7 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     shutdown_grace_s: Annotated[
         float, Meta(ge=0, le=600, description="Seconds that steps in flight get to finish when the server stops.")
     ] = 5.0
+    images: ImageOptions = ImageOptions()
     log: LogOptions = LogOptions()
 
 

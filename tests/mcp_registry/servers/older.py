@@ -49,6 +49,7 @@ def tools() -> list[dict]:
         {"name": "crooked", "description": None, "inputSchema": {"properties": {"a": 1}, "required": "a"}, "outputSchema": []},
         {"name": "schemaless", "icons": "none", "annotations": {"readOnlyHint": "yes"}},
         {"description": "it has no name"},
+        {"name": "later", "inputSchema": plain, "execution": {"taskSupport": "required"}},
         *({"name": name, "inputSchema": plain} for name in names),
         *EXTRA,
     ]
