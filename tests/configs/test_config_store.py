@@ -153,11 +153,11 @@ def test_a_bad_edit_keeps_the_last_good_version_until_it_is_repaired(world: Any)
 
 
 def test_what_a_check_finds_is_refused_like_what_types_find(world: Any) -> None:
-    world.write("a.yaml", "name: a\nbudgets: {cost: 1}\n")
+    world.write("a.yaml", "name: a\nsession: {from: [user, user]}\n")
 
     async def main() -> None:
         async with world.store() as store:
-            assert store.problems()[0].startswith("agents/a.yaml:2:17: a cost budget cannot be kept until models have prices")
+            assert store.problems()[0].startswith("agents/a.yaml:2:24: 'user' is listed twice")
 
     asyncio.run(main())
 

@@ -18,7 +18,7 @@ QUIET = {"AGENTRT_MODULES__MCP_REGISTRY": "false"}
         ("name: default\nmodle: offline/offline\n", ("default.yaml:2:1", "did you mean 'model'")),
         ("name: default\nmodel: [offline/offline\n", ("default.yaml:",)),
         ("name: default\nprompt: 'Hi {{ nothing }}'\n", ("default.yaml:2:", "nothing")),
-        ("name: default\nbudgets: {cost: 5}\n", ("default.yaml:2:", "cost")),
+        ("name: default\nbudgets: {cost: -5}\n", ("default.yaml:2:", "cost")),
         ("name: default\nparameters: {temperature: 9}\n", ("default.yaml:2:", "temperature")),
     ],
 )
@@ -68,6 +68,8 @@ def test_a_full_disk_is_a_503_and_nothing_is_lost_once_there_is_room(serve, conn
         assert chat.status_code == 503 and chat.json()["error"]["message"]
         assert "Traceback" not in refused.text + chat.text and str(tmp_path) not in refused.text + chat.text
         assert api.get(f"/runs/{run['id']}").status_code == 200, "reading goes on"
+        health = api.get("/health").json()
+        assert (health["status"], health["modules"]["database"]["status"]) == ("degraded", "failed")
         door.open()
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, unlimited)
         assert types(story(api, run["id"]))[-1] == "run_completed"
@@ -99,6 +101,8 @@ def test_a_database_that_goes_away_is_a_503_until_it_comes_back(serve, connect, 
             assert answer.status_code == 503 and answer.json()["detail"], answer.text
             assert "Traceback" not in answer.text and "postgres:" not in answer.text
         assert api.get("/health/live").status_code == 200
+        assert api.get("/health").json()["modules"]["database"]["status"] == "failed"
         execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
         wait_until(lambda: api.post("/runs?wait=5", json=body).status_code == 202, 20)
         assert api.get(f"/runs/{first['id']}").json()["status"] == "completed"
+        assert api.get("/health").json()["status"] == "healthy"

@@ -167,6 +167,30 @@ def test_the_same_key_starts_one_run(api, upstream):
     assert len(upstream.chats) == 1
 
 
+def test_a_run_that_is_streamed_is_streamed_again_for_the_same_key(api, upstream):
+    reply, (door,) = halting(LINE, 5)
+    upstream.script(reply)
+    ask = {"json": {"input": "go", "stream": True}, "headers": {"idempotency-key": "runs-2"}}
+    told = []
+    first = threading.Thread(target=lambda: told.append(api.post("/runs", **ask)))
+    first.start()
+    assert door.reached.wait(5)
+    again = threading.Thread(target=lambda: told.append(api.post("/runs", **ask)))
+    again.start()
+    door.open()
+    for reader in (first, again):
+        reader.join(10)
+    late = api.post("/runs", **ask)
+    assert len(upstream.chats) == 1
+    stories = [list(parse(answer.text.splitlines())) for answer in (*told, late)]
+    assert [text_of(events) for events in stories] == [LINE] * 3
+    assert [events[-1].type for events in stories] == ["run_completed"] * 3
+    assert len({answer.headers["x-run-id"] for answer in (*told, late)}) == 1
+    assert sorted(answer.headers.get("idempotency-replayed", "") for answer in (*told, late)) == ["", "true", "true"]
+    plain = api.post("/runs", json={"input": "go"}, headers=ask["headers"])
+    assert (plain.status_code, plain.json()["code"]) == (409, "idempotency_mismatch")
+
+
 def test_a_stream_is_given_again_for_the_same_key(api, upstream):
     reply, (door,) = halting(LINE, 5)
     upstream.script(reply)
