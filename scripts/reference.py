@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from agentrt.agents import RUN_VARIABLES, STATIC_VARIABLES, AgentSpec
+from agentrt.agents import CONDITION_VARIABLES, RUN_VARIABLES, STATIC_VARIABLES, AgentSpec
 from agentrt.settings import Options
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -39,7 +39,11 @@ def variables() -> str:
     return table(("variable", "in", "what it is"), told)
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"settings": settings, "agent": agent, "variables": variables}
+def conditions() -> str:
+    return table(("variable", "what it is"), [(f"`{name}`", text) for name, text in CONDITION_VARIABLES.items()])
+
+
+BLOCKS: dict[str, Callable[[], str]] = {"settings": settings, "agent": agent, "variables": variables, "conditions": conditions}
 
 
 def keys_of(of: type[msgspec.Struct]) -> Iterator[tuple[str, str, str, str]]:
@@ -64,7 +68,8 @@ def walk(struct: Json, root: Json, prefix: str, defaults: Json) -> Iterator[tupl
             one_line(field.get("description")),
         )
         if inside is not None:
-            yield from walk(inside, root, f"{key}[]." if "items" in field else f"{key}.", {})
+            listed = any("items" in part for part in (field, *field.get("anyOf", ())))
+            yield from walk(inside, root, f"{key}[]." if listed else f"{key}.", {})
 
 
 def resolved(node: Json, root: Json) -> Json:
