@@ -54,6 +54,16 @@ def compile_tools() -> None:
 
 def load(port: int, body: dict[str, Any], *, connections: int, seconds: float, requests: int = -1, expect: str) -> Load:
     """Chat with 127.0.0.1:`port` for `seconds`, or until `requests` are through. LoadFailed if any reply lacks `expect`."""
+    result, complaint = try_load(port, body, connections=connections, seconds=seconds, requests=requests, expect=expect)
+    if result.errors or result.unfinished or not result.ok:
+        raise LoadFailed(f"{result.errors} errors, {result.unfinished} unfinished of {result.ok} replies: {complaint}")
+    return result
+
+
+def try_load(
+    port: int, body: dict[str, Any], *, connections: int, seconds: float, requests: int = -1, expect: str
+) -> tuple[Load, str]:
+    """The same where some replies may be wrong: they are counted, and the first of them is complained of."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(body, file)
         file.flush()
@@ -63,7 +73,4 @@ def load(port: int, body: dict[str, Any], *, connections: int, seconds: float, r
         out, err = process.communicate(timeout=seconds + 60)
     if process.returncode != 0:
         raise LoadFailed(err.decode())
-    result = msgspec.json.decode(out, type=Load)
-    if result.errors or result.unfinished or not result.ok:
-        raise LoadFailed(f"{result.errors} errors, {result.unfinished} unfinished of {result.ok} replies: {err.decode().strip()}")
-    return result
+    return msgspec.json.decode(out, type=Load), err.decode().strip()

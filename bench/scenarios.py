@@ -6,9 +6,9 @@ import time
 import urllib.request
 from collections.abc import Callable
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
-from .load import Load, load
+from .load import Load, LoadFailed, load, try_load
 from .process import Server
 from .subjects import Subjects
 
@@ -19,7 +19,7 @@ ROUNDS = 3
 SECONDS = 3.0
 ANSWER = "fake-answer"
 STORED = 100_000
-TURNS = 200
+TURNS = 400
 
 
 def chat_with(model: str, *, history: int = 0, stream: bool = False) -> dict[str, Any]:
@@ -32,12 +32,18 @@ def chat_with(model: str, *, history: int = 0, stream: bool = False) -> dict[str
 
 
 def cost(
-    server: Server, body: dict[str, Any], *, connections: int = CLIENTS, seconds: float = SECONDS, expect: str = ANSWER
+    server: Server,
+    body: dict[str, Any],
+    *,
+    connections: int = CLIENTS,
+    seconds: float = SECONDS,
+    expect: str = ANSWER,
+    each: Literal["event", "reply"] = "event",
 ) -> float:
-    """CPU seconds of `server` for one reply, or for one event of it where replies are streams."""
+    """CPU seconds of `server` for one event of the replies, or for one reply where they are no streams or `each` says so."""
     before = server.cpu_s()
     result = load(server.port, body, connections=connections, seconds=seconds, expect=expect)
-    return (server.cpu_s() - before) / (result.events or result.ok)
+    return (server.cpu_s() - before) / ((each == "event" and result.events) or result.ok)
 
 
 def warm(server: Server, body: dict[str, Any], expect: str = ANSWER) -> None:
@@ -92,6 +98,65 @@ def stream(subjects: Subjects) -> Figures:
     body = chat_with("fake-n100-d0", stream=True)
     passthrough, agentrt = side_by_side(subjects, lambda server: cost(server, body, expect="token"), body, "token")
     return {"stream_cpu_us.passthrough": passthrough * 1e6, "stream_cpu_us.agentrt": agentrt * 1e6}
+
+
+def anthropic(subjects: Subjects) -> Figures:
+    """Anthropic's events beside OpenAI's of the same answer, and a streamed chat with a tool call through either."""
+    tokens = [chat_with(model, stream=True) for model in ("fake-n100-d0", "anthropic-n100-d0")]
+    tools = [chat_with(model, stream=True) for model in ("fake-tool", "anthropic-tool")]
+    events: tuple[list[float], ...] = ([], [])
+    calls: tuple[list[float], ...] = ([], [])
+    with subjects.agentrt(anthropic=True) as server:
+        for body, expect in zip(tokens + tools, ("token", "token", ANSWER, ANSWER), strict=True):
+            warm(server, body, expect)
+        for _ in range(ROUNDS):
+            for body, values in zip(tokens, events, strict=True):
+                values.append(cost(server, body, expect="token"))
+            for body, values in zip(tools, calls, strict=True):
+                values.append(cost(server, body, each="reply"))
+    return {
+        "anthropic_cpu_us.openai": median(events[0]) * 1e6,
+        "anthropic_cpu_us.agentrt": median(events[1]) * 1e6,
+        "anthropic_tool_cpu_ms.openai": median(calls[0]) * 1e3,
+        "anthropic_tool_cpu_ms.agentrt": median(calls[1]) * 1e3,
+    }
+
+
+def fire(subjects: Subjects) -> Figures:
+    """Fallback while one model call in ten fails, beside the same load without failures; then the same in streams."""
+    unanswered = 0
+    p99: dict[str, list[float]] = {"steady": [], "fire": []}
+    before = flaky_calls(subjects)
+    with subjects.agentrt(anthropic=True) as server:
+        for name in p99:
+            try_load(server.port, chat_with(name), connections=CLIENTS, seconds=1.0, expect=ANSWER)
+        for _ in range(ROUNDS):
+            for name, values in p99.items():
+                result, _ = try_load(server.port, chat_with(name), connections=CLIENTS, seconds=SECONDS, expect=ANSWER)
+                if result.latency_ms is None:
+                    raise LoadFailed(f"no chat with {name} was answered")
+                values.append(result.latency_ms.p99)
+                unanswered += result.errors + result.unfinished
+        streamed, _ = try_load(
+            server.port, chat_with("fire", stream=True), connections=CLIENTS, seconds=SECONDS, expect='"finish_reason":"stop"'
+        )
+        unanswered += streamed.errors + streamed.unfinished
+    calls, failed = (now - then for now, then in zip(flaky_calls(subjects), before, strict=True))
+    steady, fire = (median(values) for values in p99.values())
+    return {
+        "fire_p99_ms.steady": steady,
+        "fire_p99_ms.fire": fire,
+        "fire_added_ms.agentrt": fire - steady,
+        "fire_unanswered.agentrt": unanswered,
+        "fire_failed_share.agentrt": failed / calls * 100,
+    }
+
+
+def flaky_calls(subjects: Subjects) -> tuple[int, int]:
+    """How many calls the fake upstream's flaky models have had, and how many of them it failed."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{subjects.upstream_port}/flaky", timeout=5) as answer:
+        counts = json.load(answer)
+    return counts["calls"], counts["failed"]
 
 
 def paced(subjects: Subjects) -> Figures:
@@ -182,18 +247,18 @@ def chats(server: Server, count: int) -> None:
 
 
 def history(subjects: Subjects) -> Figures:
-    """What twice the history costs (2 is linear): `resent` by a client without a session, and in a `session`."""
+    """What history costs beside twice what half of it does (1 is linear): resent without a session, and in one."""
     with subjects.agentrt() as server:
         warm(server, chat_with("fake"))
         none, some, much = (cost(server, chat_with("fake", history=length), connections=4) for length in (0, 100, 200))
         turns = converse(server)
-    middle, late = (median(turns[at - 20 : at]) for at in (TURNS // 2, TURNS))
+    early, middle, late = (median(turns[at - 20 : at + 20]) for at in (20, TURNS // 2, TURNS - 20))
     return {
         "history_cpu_ms.none": none * 1e3,
         "history_cpu_ms.agentrt": much * 1e3,
-        "history_growth.agentrt": much / some,
+        "history_growth.agentrt": (much - none) / (some - none) / 2,
         "session_cpu_ms.agentrt": late * 1e3,
-        "session_growth.agentrt": late / middle,
+        "session_growth.agentrt": (late - early) / (middle - early) / 2,
     }
 
 
@@ -220,6 +285,8 @@ SCENARIOS: dict[str, Callable[[Subjects], Figures]] = {
     "latency": latency,
     "tool": tool,
     "stream": stream,
+    "anthropic": anthropic,
+    "fire": fire,
     "paced": paced,
     "start": start,
     "memory": memory,

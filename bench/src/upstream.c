@@ -1,14 +1,18 @@
 /*
  * upstream - a very fast fake model server for benchmarks.
  *
- * One thread, epoll, HTTP/1.1 keep-alive. Speaks just enough of OpenAI's POST /v1/chat/completions (streaming and not),
- * GET /v1/models and GET /health. The model's name selects what it does:
+ * One thread, epoll, HTTP/1.1 keep-alive. Speaks just enough of OpenAI's POST /v1/chat/completions and Anthropic's
+ * POST /v1/messages (streaming and not), GET /v1/models and GET /health. The model's name selects what it does:
  *   fake                one reply; streamed it comes as 10 content chunks of the same text
  *   fake-n100-d0        100 content chunks in one burst
  *   fake-n100-d20       100 content chunks, one every 20 ms (own write each)
  *   fake-tool           first turn: one call of the first declared tool whose name contains "calculator", else the first
  *                       one declared, with {"expression":"2+3"}; once a tool result follows the last assistant message:
  *                       a normal text answer
+ *   fake-flaky10        10 % of the calls fail before their first token, drawn by a generator that is seeded alike in every
+ *                       run: 500, 529, 429, a connection closed before its answer or after the head of one. GET /flaky
+ *                       says of how many calls how many failed so far: {"calls": N, "failed": N}
+ * They combine: fake-tool-n100-d0.
  *
  * Run: upstream PORT
  */
@@ -41,7 +45,7 @@ typedef struct {
   size_t outpos;
   int want_write, close_after;
   /* paced stream (or delayed reply) in progress */
-  int active, stream, tool, usage;
+  int active, stream, tool, usage, anthropic;
   int k, n;            /* next step, content chunks */
   uint64_t due, period; /* ns */
   int heap;            /* index in the timer heap, -1 when absent */
@@ -52,6 +56,7 @@ static conn *conns[MAXFD];
 static int ep;
 static conn *heap[MAXFD];
 static int nheap;
+static long flaky_calls, flaky_failed;
 
 static const char TEXT[] =
     "fake-answer: the quick brown fox jumps over the lazy dog, then it writes a "
@@ -167,11 +172,86 @@ static void sse(conn *c, const char *data, size_t n) {
   put(&c->out, "\n\n\r\n", 4);
 }
 
+/* the same as Anthropic writes it, with the event's name */
+static void named_sse(conn *c, const char *name, const char *data, size_t n) {
+  char h[96], b[64];
+  int m = snprintf(b, sizeof b, "event: %s\ndata: ", name);
+  put(&c->out, h, snprintf(h, sizeof h, "%zx\r\n", m + n + 2));
+  put(&c->out, b, m);
+  put(&c->out, data, n);
+  put(&c->out, "\n\n\r\n", 4);
+}
+
 /* ---- replies ------------------------------------------------------------- */
 #define HEAD "{\"id\":\"chatcmpl-fake\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\"model\":\"%s\",\"choices\":["
 #define USAGE "{\"prompt_tokens\":12,\"completion_tokens\":64,\"total_tokens\":76}"
 #define ARGUMENTS "{\\\"expression\\\":\\\"2+3\\\"}"
 
+static const char SSE_HEAD[] =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
+    "Transfer-Encoding: chunked\r\nx-request-id: req_fake\r\nrequest-id: req_fake\r\n\r\n";
+
+/* ---- Anthropic's replies -------------------------------------------------- */
+#define MESSAGE "{\"id\":\"msg_fake\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"%s\",\"content\":["
+#define SPENT "\"input_tokens\":12,\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0,"
+
+static void full_message(conn *c) {
+  char b[2048];
+  int m;
+  if (c->tool)
+    m = snprintf(b, sizeof b, MESSAGE "{\"type\":\"tool_use\",\"id\":\"toolu_fake1\",\"name\":\"%s\","
+        "\"input\":{\"expression\":\"2+3\"}}],\"stop_reason\":\"tool_use\",\"stop_sequence\":null,"
+        "\"usage\":{" SPENT "\"output_tokens\":64}}", c->model, c->toolname);
+  else
+    m = snprintf(b, sizeof b, MESSAGE "{\"type\":\"text\",\"text\":\"%s\"}],\"stop_reason\":\"end_turn\",\"stop_sequence\":null,"
+        "\"usage\":{" SPENT "\"output_tokens\":64}}", c->model, TEXT);
+  reply(c, "200 OK", b, m);
+}
+
+static void message_head(conn *c) {
+  char b[1024];
+  int m;
+  puts_(&c->out, SSE_HEAD);
+  m = snprintf(b, sizeof b, "{\"type\":\"message_start\",\"message\":" MESSAGE "],\"stop_reason\":null,\"stop_sequence\":null,"
+      "\"usage\":{" SPENT "\"output_tokens\":1}}}", c->model);
+  named_sse(c, "message_start", b, m);
+  if (c->tool)
+    m = snprintf(b, sizeof b, "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"tool_use\","
+        "\"id\":\"toolu_fake1\",\"name\":\"%s\",\"input\":{}}}", c->toolname);
+  else
+    m = snprintf(b, sizeof b, "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}");
+  named_sse(c, "content_block_start", b, m);
+  named_sse(c, "ping", "{\"type\": \"ping\"}", 16);
+}
+
+/* a tool's input begins with an empty piece and goes on in two */
+static const char *const INPUT[] = {"", "{\\\"expression\\\":", " \\\"2+3\\\"}"};
+
+static void message_content(conn *c, int k) {
+  char b[1024];
+  int m, len = sizeof TEXT - 1, from = 0, to = 0;
+  const char *type = c->tool ? "input_json_delta" : "text_delta", *field = c->tool ? "partial_json" : "text", *said = " token";
+  if (c->tool) said = INPUT[k - 1];
+  else if (c->n <= 10) {
+    from = len * (k - 1) / c->n;
+    to = len * k / c->n;
+    said = TEXT + from;
+  }
+  m = snprintf(b, sizeof b, "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"%s\",\"%s\":\"%.*s\"}}", type, field,
+      to ? to - from : (int)strlen(said), said);
+  named_sse(c, "content_block_delta", b, m);
+}
+
+static void message_end(conn *c) {
+  char b[512];
+  named_sse(c, "content_block_stop", b, snprintf(b, sizeof b, "{\"type\":\"content_block_stop\",\"index\":0}"));
+  named_sse(c, "message_delta", b, snprintf(b, sizeof b, "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"%s\","
+      "\"stop_sequence\":null},\"usage\":{\"output_tokens\":64}}", c->tool ? "tool_use" : "end_turn"));
+  named_sse(c, "message_stop", b, snprintf(b, sizeof b, "{\"type\":\"message_stop\"}"));
+  puts_(&c->out, "0\r\n\r\n");
+}
+
+/* ---- OpenAI's replies ----------------------------------------------------- */
 static void full_reply(conn *c) {
   char b[2048];
   int m;
@@ -192,8 +272,7 @@ static void full_reply(conn *c) {
 static void stream_head(conn *c) {
   char b[1024];
   int m;
-  puts_(&c->out, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
-                 "Transfer-Encoding: chunked\r\nx-request-id: req_fake\r\n\r\n");
+  puts_(&c->out, SSE_HEAD);
   if (c->tool)
     m = snprintf(b, sizeof b, HEAD "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"index\":0,"
         "\"id\":\"call_fake1\",\"type\":\"function\",\"function\":{\"name\":\"%s\",\"arguments\":\"\"}}]},\"logprobs\":null,"
@@ -236,16 +315,16 @@ static void stream_end(conn *c) {
 /* Emits stream step k: 0 = head, 1..n = content, n+1 = end. Returns 1 at the end. */
 static int stream_step(conn *c) {
   int k = c->k++;
-  if (k == 0) stream_head(c);
-  else if (k <= c->n) stream_content(c, k);
-  else stream_end(c);
+  if (k == 0) (c->anthropic ? message_head : stream_head)(c);
+  else if (k <= c->n) (c->anthropic ? message_content : stream_content)(c, k);
+  else (c->anthropic ? message_end : stream_end)(c);
   return k > c->n;
 }
 
 /* Runs the reply as far as the clock allows. Returns -1 when the connection died. */
 static int advance(conn *c) {
   if (!c->stream) {
-    full_reply(c);
+    (c->anthropic ? full_message : full_reply)(c);
     c->active = 0;
     return flush_(c);
   }
@@ -259,6 +338,40 @@ static int advance(conn *c) {
     }
   }
   return flush_(c);
+}
+
+/* ---- failures ------------------------------------------------------------ */
+/* 0..below-1; a generator of its own (xorshift64*), so that every run draws the same */
+static unsigned draw(unsigned below) {
+  static uint64_t x = 0x9e3779b97f4a7c15ull;
+  x ^= x >> 12;
+  x ^= x << 25;
+  x ^= x >> 27;
+  return (unsigned)((x * 0x2545f4914f6cdd1dull) >> 33) % below;
+}
+
+static int refuse(conn *c, const char *status, const char *type) {
+  char b[256];
+  int m = snprintf(b, sizeof b, c->anthropic ? "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":\"a failure by chance\"}}"
+      : "{\"error\":{\"message\":\"a failure by chance\",\"type\":\"%s\",\"param\":null,\"code\":null}}", type);
+  reply(c, status, b, m);
+  return flush_(c);
+}
+
+/* Returns -1 when the connection died. */
+static int fail(conn *c) {
+  flaky_failed++;
+  switch (draw(5)) {
+    case 0: return refuse(c, "500 Internal Server Error", c->anthropic ? "api_error" : "server_error");
+    case 1: return refuse(c, "529 Overloaded", "overloaded_error");
+    case 2: return refuse(c, "429 Too Many Requests", c->anthropic ? "rate_limit_error" : "rate_limit_exceeded");
+    case 3: drop(c); return -1;
+    default:
+      if (c->stream) (c->anthropic ? message_head : stream_head)(c);
+      else puts_(&c->out, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4096\r\n\r\n{");
+      c->close_after = 1;
+      return flush_(c);
+  }
 }
 
 /* ---- request parsing ----------------------------------------------------- */
@@ -294,6 +407,7 @@ static char *rfind(char *p, char *e, const char *s) {
 }
 
 static int handle(conn *c, char *path, char *b, char *e) {
+  path[strcspn(path, "?")] = 0;
   if (!strcmp(path, "/v1/models")) {
     const char *m = "{\"object\":\"list\",\"data\":[{\"id\":\"fake\",\"object\":\"model\",\"created\":1700000000,\"owned_by\":\"fake\"}]}";
     reply(c, "200 OK", m, strlen(m));
@@ -303,7 +417,13 @@ static int handle(conn *c, char *path, char *b, char *e) {
     reply(c, "200 OK", "{\"ok\":true}", 11);
     return flush_(c);
   }
-  if (strcmp(path, "/v1/chat/completions")) {
+  if (!strcmp(path, "/flaky")) {
+    char m[96];
+    reply(c, "200 OK", m, snprintf(m, sizeof m, "{\"calls\":%ld,\"failed\":%ld}", flaky_calls, flaky_failed));
+    return flush_(c);
+  }
+  c->anthropic = !strcmp(path, "/v1/messages");
+  if (!c->anthropic && strcmp(path, "/v1/chat/completions")) {
     const char *m = "{\"error\":{\"message\":\"no such path\",\"type\":\"not_found\"}}";
     reply(c, "404 Not Found", m, strlen(m));
     return flush_(c);
@@ -313,6 +433,7 @@ static int handle(conn *c, char *path, char *b, char *e) {
   snprintf(c->model, sizeof c->model, "%s", name);
   char *o = strstr(name, "fake");
   int wants_tool = 0;
+  unsigned flaky = 0;
   c->n = 10;
   c->period = 0;
   for (o = o ? o + 4 : name + strlen(name); *o; o++) {
@@ -320,6 +441,7 @@ static int handle(conn *c, char *path, char *b, char *e) {
     if (o[1] == 'n') c->n = atoi(o + 2);
     else if (o[1] == 'd') c->period = strtoull(o + 2, NULL, 10) * 1000000ull;
     else if (!strncmp(o + 1, "tool", 4)) wants_tool = 1;
+    else if (!strncmp(o + 1, "flaky", 5)) flaky = atoi(o + 6);
   }
   c->stream = jtrue(b, e, "\"stream\"");
   c->usage = jtrue(b, e, "\"include_usage\"");
@@ -328,7 +450,7 @@ static int handle(conn *c, char *path, char *b, char *e) {
     /* a tool result after the last assistant turn means: answer now */
     char *a = rfind(b, e, "\"assistant\"");
     char *t = find(b, e, "\"tools\"");
-    int done = a && find(a, e, "\"tool_call_id\"");
+    int done = a && find(a, e, c->anthropic ? "\"tool_use_id\"" : "\"tool_call_id\"");
     if (!done && t) {
       char nm[160];
       c->toolname[0] = 0;
@@ -336,8 +458,12 @@ static int handle(conn *c, char *path, char *b, char *e) {
         if (!c->toolname[0] || strstr(nm, "calculator")) strcpy(c->toolname, nm);
         if (strstr(nm, "calculator")) break;
       }
-      if (c->toolname[0]) { c->tool = 1; c->n = 1; c->period = 0; }
+      if (c->toolname[0]) { c->tool = 1; c->n = c->anthropic ? 3 : 1; c->period = 0; }
     }
+  }
+  if (flaky) {
+    flaky_calls++;
+    if (draw(100) < flaky) return fail(c);
   }
   c->k = 0;
   c->active = 1;
