@@ -24,6 +24,7 @@ from agentrt.journal import Journal
 from agentrt.kernel import Invalid, Module, ModuleHealth, Principal, SystemClock, new_id, share
 from agentrt.mcp_registry import McpRegistry, McpServers, servers_in
 from agentrt.messages import Message
+from agentrt.metrics import CountedRequests, Metrics, Tallies
 from agentrt.openai_api import OpenAIApi
 from agentrt.providers import Abilities, OfflineRules, Price, ProviderEntry, Providers, entries_from, own_wires
 from agentrt.runs import (
@@ -65,6 +66,7 @@ class Services(msgspec.Struct, frozen=True):
     tools: ToolBox
     runs: RunService
     sessions: SessionService
+    tallies: Tallies
 
 
 class Application:
@@ -92,6 +94,10 @@ class Application:
             return name, "", (f"the agent {name} is not loaded",)
         choice = self.services.providers.choose(found.spec.entries)
         return found.name, choice.name, choice.skipped
+
+    def gauges(self) -> dict[str, float]:
+        """What `/metrics` says of this moment."""
+        return {"runs_active": self._scheduler.active, "runs_queued": self._scheduler.queued}
 
     def health(self) -> Health:
         modules = {module.name: module.health() for module in self.modules}
@@ -130,7 +136,9 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
         registry = _registry(settings, services) if settings.enabled("mcp_registry") else None
         app = Application(settings, services, scheduler, registry)
         app.modules += [configs, providers]
-        for module in [registry, Files(), Sessions(), _openai_api(settings, services), *_foreign(settings, services)]:
+        metrics = Metrics(services.tallies, bus, app.gauges)
+        own = [registry, Files(), Sessions(), _openai_api(settings, services), metrics]
+        for module in [*own, *_foreign(settings, services)]:
             if module is not None:
                 app.modules.append(await stack.enter_async_context(module))
                 for source in module.tools:
@@ -162,7 +170,9 @@ async def _build_runs(
     fetcher: ImageFetcher,
 ) -> tuple[Services, Scheduler]:
     sessions_table, runs_table = SessionTable(db), RunTable(db)
-    journal = await stack.enter_async_context(Journal(db, bus, CLOCK, (project, sessions_table.project)))
+    tallies = Tallies()
+    projectors = (project, sessions_table.project)
+    journal = await stack.enter_async_context(Journal(db, bus, CLOCK, projectors, (tallies.see,)))
     blobs = Blobs(settings.data_dir / "files", db, CLOCK)
     box = ToolBox([BuiltinTools(CLOCK)], blobs.put)
     sessions = SessionService(journal, sessions_table, CLOCK)
@@ -184,7 +194,7 @@ async def _build_runs(
         grace_s=settings.shutdown_grace_s,
     )
     runs = RunService(journal, runs_table, scheduler, acceptance, sessions, blobs, CLOCK)
-    return Services(settings, bus, configs, journal, blobs, providers, box, runs, sessions), scheduler
+    return Services(settings, bus, configs, journal, blobs, providers, box, runs, sessions, tallies), scheduler
 
 
 def _registry(settings: Settings, services: Services) -> McpRegistry:
@@ -327,10 +337,11 @@ def _asgi(app: Application) -> ASGIApp:
         openapi_config=openapi(),
         logging_config=None,
     )
-    return Edge(
+    edge = Edge(
         litestar,
         strict=is_loopback(settings.host),
         hosts=settings.allowed_hosts,
         origins=settings.allowed_origins,
         draining=lambda: app.draining,
     )
+    return CountedRequests(edge, services.tallies.requests.add)

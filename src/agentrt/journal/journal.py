@@ -1,7 +1,7 @@
 """The append-only log of runs: the single source of truth."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Self
 
 from sqlalchemy import delete, select
@@ -22,8 +22,15 @@ from .tail import Place
 class Journal:
     """Opened as an async context manager; closing writes what was submitted and ends every tail."""
 
-    def __init__(self, db: Database, bus: Bus, clock: Clock, projectors: Sequence[Projector]) -> None:
-        self._db, self._bus, self._clock = db, bus, clock
+    def __init__(
+        self,
+        db: Database,
+        bus: Bus,
+        clock: Clock,
+        projectors: Sequence[Projector],
+        observers: Sequence[Callable[[Sequence[Record]], None]] = (),
+    ) -> None:
+        self._db, self._bus, self._clock, self._observers = db, bus, clock, observers
         self._feeds = Feeds()
         if db.dialect == "sqlite":
             path = db.url.database or ":memory:"
@@ -121,6 +128,8 @@ class Journal:
                     append.future.set_exception(append.error)
                 continue
             self._feeds.committed(append.records)
+            for observe in self._observers:
+                observe(append.records)
             self._bus.publish(RunMoved(append.run_id, ended=append.ends_run))
             if not append.future.done():
                 append.future.set_result(append.records)
