@@ -51,7 +51,7 @@ ONE_MISTAKE = {
     "name: a\nprompt:\n": "2:8: expected `str`, got `null` (give it a value, or remove the line) at $.prompt",
     "name: a\naliases: b\n": "2:10: expected `array`, got `str` (write a list: put it in [ ]) at $.aliases",
     "name: a\nmodel: []\n": "2:8: expected `array` of length >= 1 at $.model",
-    "name: a\nmodel: [1]\n": "2:9: expected `str`, got `int` (put it in quotes) at $.model[0]",
+    "name: a\nmodel: [1]\n": "2:9: expected `str | object`, got `int` (put it in quotes) at $.model[0]",
     "name: a\nbudgets: {steps: 0}\n": "2:18: expected `int` >= 1, got 0 at $.budgets.steps",
     "name: a\nbudgets: {steps: '3'}\n": "2:18: expected `int | null`, got `str` (remove the quotes) at $.budgets.steps",
     "name: a\nparameters:\n  parallel_tool_calls: yes\n": (

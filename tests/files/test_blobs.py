@@ -26,6 +26,13 @@ async def test_what_is_kept_can_be_had_again_also_after_a_restart(open_blobs: Op
         assert await blobs.describe(SYSTEM, file_id) == blob
 
 
+async def test_a_name_that_no_column_takes_is_kept_as_far_as_it_can_be(open_blobs: OpenBlobs) -> None:
+    async with open_blobs() as blobs:
+        file_id = await blobs.put(SYSTEM, "run_a", b"x", "text/\0plain", "a\0b" + "c" * 300)
+        blob = await blobs.describe(SYSTEM, file_id)
+        assert (blob.media_type, blob.name) == ("text/plain", "ab" + "c" * 253)
+
+
 async def test_the_same_content_is_stored_once_and_has_one_id(open_blobs: OpenBlobs, tmp_path: Path) -> None:
     async with open_blobs() as blobs:
         ids = await asyncio.gather(*(blobs.put(SYSTEM, f"run_{n % 3}", b"same", "text/plain") for n in range(12)))

@@ -243,6 +243,21 @@ async def test_a_finished_run_is_replayed_with_one_delta_per_message(open_on_sql
 
 
 @pytest.mark.anyio
+async def test_the_end_is_the_last_that_readers_see_whatever_stands_behind_it_in_the_log(open_on_sqlite: OpenJournal) -> None:
+    async with open_on_sqlite() as journal:
+        await journal.append("run_a", [STARTED, begins(1)])
+        tail = journal.tail("run_a")
+        await anext(tail)
+        late = e.CancelRequested(reason="request")
+        await asyncio.gather(journal.append("run_a", [e.RunCompleted()]), journal.append("run_a", [late]))
+        async with asyncio.timeout(10):
+            live = [item async for batch in tail for item in batch]
+            replayed = [item async for batch in journal.tail("run_a") for item in batch]
+        assert isinstance(live[-1].event, e.RunCompleted) and isinstance(replayed[-1].event, e.RunCompleted)
+        assert len(await journal.read("run_a")) == 4
+
+
+@pytest.mark.anyio
 async def test_who_follows_a_run_is_told_when_it_cannot_go_on_and_may_come_back(open_on_sqlite: OpenJournal) -> None:
     async with open_on_sqlite() as journal:
         await journal.append("run_a", [STARTED])

@@ -132,6 +132,19 @@ async def test_a_run_that_named_no_session_is_continued_by_the_one_it_was_given(
             await house.sessions.get(Principal("other"), first.session_id)
 
 
+async def test_a_run_s_own_session_is_continued_also_by_one_that_must_wait_for_it(houses_on_each: Houses) -> None:
+    houses, held = houses_on_each, Held("first")
+    houses.model.will(held, answers("second"))
+    async with houses.open() as house:
+        first = await house.start("one")
+        await held.showing.wait()
+        second = await house.start("two", session_id=first.session_id)
+        assert (await house.sessions.get(SYSTEM, first.session_id)).head_run == first.id
+        held.go.set()
+        await house.ended(second)
+        assert told(houses) == ["one", "first", "two"]
+
+
 async def test_a_user_s_turns_are_one_session_until_it_was_idle_for_too_long(houses: Houses) -> None:
     houses.agent("default", "session: {from: [user], idle_timeout: 3600}")
     by: dict[str, SessionSource] = {"session_source": "user"}
@@ -211,6 +224,7 @@ async def test_sessions_can_be_made_by_hand_and_are_listed_by_their_last_use(hou
         with pytest.raises(Conflict) as refused:
             await house.sessions.create(SYSTEM, CreateSession(id="a"))
         assert refused.value.code == "session_exists"
+        assert not house.journal.trouble(), "a database that says no to one request answers"
         with pytest.raises(Invalid):
             await house.sessions.create(SYSTEM, CreateSession(id="no spaces"))
         made = await house.sessions.create(SYSTEM, CreateSession())

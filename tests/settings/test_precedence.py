@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from agentrt.settings import SettingsInvalid, load_settings
+from agentrt.settings import SettingsInvalid, load_settings, make_data_folder
 
 
 def test_with_nothing_said_it_listens_on_loopback_and_keeps_an_embedded_database_in_its_folder(load, tmp_path):
@@ -106,6 +106,13 @@ def test_without_a_data_folder_the_users_own_is_taken(tmp_path):
     settings = load_settings({}, {}, tmp_path)
     assert settings.data_dir.name == "agentrt"
     assert settings.data_dir.is_absolute()
+
+
+def test_a_new_data_folder_is_its_owner_s_alone_and_one_that_is_there_stays_as_it_is(tmp_path):
+    make_data_folder(tmp_path / "new")
+    (tmp_path / "shared").mkdir(mode=0o755)
+    make_data_folder(tmp_path / "shared")
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("new", "shared")] == [0o700, 0o755]
 
 
 def test_a_repr_shows_no_secret(load):

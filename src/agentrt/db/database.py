@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Insert, MetaData, Table, event, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -54,7 +54,7 @@ class Database:
             async with self._reader.connect() as conn:
                 yield conn
         except (DBAPIError, PoolTimeout, OSError) as exc:
-            raise self.refused("read", unavailable(exc)) from exc
+            raise self._failure("read", exc) from exc
         self.answered("read")
 
     @asynccontextmanager
@@ -64,8 +64,13 @@ class Database:
             async with self._writer.begin() as conn:
                 yield conn
         except (DBAPIError, PoolTimeout, OSError) as exc:
-            raise self.refused("write", unavailable(exc)) from exc
+            raise self._failure("write", exc) from exc
         self.answered("write")
+
+    def _failure(self, use: Use, exc: BaseException) -> Unavailable:
+        """What a key or a column refuses is no trouble of the database: it answered."""
+        why = unavailable(exc)
+        return why if isinstance(exc, IntegrityError | DataError) else self.refused(use, why)
 
     def refused(self, use: Use, why: Unavailable) -> Unavailable:
         """Remember it for `trouble`; gives `why` back."""

@@ -46,9 +46,11 @@ class Accepted(Event, frozen=True, kw_only=True):
 
 
 class RunQueued(Accepted, frozen=True, kw_only=True):
-    """A run was accepted and waits: for its session, or for a free place. `input` is all that the caller sent."""
+    """A run was accepted and waits: for its session, or for a free place. `input` is all that the caller sent;
+    `head_run` was the newest run of its session."""
 
     reason: Literal["session_busy", "max_active_runs"]
+    head_run: str | None = None
 
 
 class RunStarted(Accepted, frozen=True, kw_only=True):

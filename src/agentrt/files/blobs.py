@@ -29,7 +29,7 @@ class Blobs:
         async with self._moving:
             sha256 = await asyncio.to_thread(self._write, data)
             now = self._clock.now_us()
-            blob = Blob(f"file_{sha256[:32]}", media_type[:255], name[:255], len(data), sha256, now)
+            blob = Blob(f"file_{sha256[:32]}", _told(media_type), _told(name), len(data), sha256, now)
             await self._table.add(who.tenant, run_id, blob)
         return blob.id
 
@@ -80,3 +80,8 @@ class Blobs:
                 part.unlink(missing_ok=True)
             raise Unavailable(f"a file cannot be stored: {exc.strerror}", code="storage_unavailable") from exc
         return sha256
+
+
+def _told(text: str) -> str:
+    """What a caller or a tool says of a file, as far as a column takes it: PostgreSQL refuses NUL."""
+    return text.replace("\0", "")[:255]

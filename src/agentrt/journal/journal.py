@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Self
 
+import structlog
 from sqlalchemy import delete, select
 
 from agentrt.bus import Bus, RunMoved
@@ -17,6 +18,8 @@ from .postgres_writer import PostgresWriter
 from .rows import run_events
 from .sqlite_writer import SqliteWriter
 from .tail import Place
+
+log = structlog.get_logger()
 
 
 class Journal:
@@ -98,7 +101,7 @@ class Journal:
                 shown = self._feeds.shown(run_id)
                 records = self._feeds.recent(run_id)
                 if records is None:
-                    records = await self.read(run_id, place.seq)
+                    records = _to_end(await self.read(run_id, place.seq))
                 ended = bool(records) and isinstance(records[-1].event, End)  # now: `recent` grows while a reader is slow
                 batch = [out for record in records for out in place.take(record)]
                 if live:
@@ -128,11 +131,23 @@ class Journal:
                     append.future.set_exception(append.error)
                 continue
             self._feeds.committed(append.records)
-            for observe in self._observers:
-                observe(append.records)
             self._bus.publish(RunMoved(append.run_id, ended=append.ends_run))
             if not append.future.done():
                 append.future.set_result(append.records)
+            self._observe(append.records)
+
+    def _observe(self, records: Sequence[Record]) -> None:
+        for observe in self._observers:
+            try:
+                observe(records)
+            except Exception:  # who only looks must not keep anybody from going on
+                log.exception("journal.observer_failed", run_id=records[0].run_id)
+
+
+def _to_end(records: Sequence[Record]) -> Sequence[Record]:
+    """Without what was added to the log after the run's end: a late cancel, what a cancelled call took."""
+    end = next((n for n, record in enumerate(records, 1) if isinstance(record.event, End)), len(records))
+    return records[:end]
 
 
 async def _follow(reader: Reader, place: Place) -> AsyncGenerator[list[Record | Delta]]:
@@ -144,13 +159,14 @@ async def _follow(reader: Reader, place: Place) -> AsyncGenerator[list[Record | 
         if reader.error is not None:
             raise reader.error
         batch: list[Record | Delta] = []
-        last: Record | Delta | None = None
-        while reader.items:
-            last = reader.items.popleft()
-            batch += place.take(last)
+        ended = False
+        while reader.items and not ended:  # something may stand in the log behind the end
+            item = reader.items.popleft()
+            batch += place.take(item)
+            ended = isinstance(item, Record) and isinstance(item.event, End)
         if batch:
             yield batch
-        if isinstance(last, Record) and isinstance(last.event, End):
+        if ended:
             return
         if reader.ended and not reader.items:
             return

@@ -8,7 +8,7 @@ from agentrt.kernel import Module
 
 from .exposition import exposition
 from .routes import metrics_route
-from .tallies import Tallies
+from .tallies import MOST_LABELS, Tallies
 
 
 class Metrics(Module):
@@ -40,5 +40,7 @@ class Metrics(Module):
     async def _follow_breakers(self) -> None:
         with self._bus.subscribe(ProviderTripped) as trips:
             async for trip in trips:
+                if len(self._breakers) >= MOST_LABELS:  # those that are closed again say what silence says
+                    self._breakers = {labels: state for labels, state in self._breakers.items() if state != "closed"}
                 self._breakers[trip.provider, trip.model] = trip.state
                 self._tallies.trips.add((trip.provider, trip.model, trip.state))

@@ -16,8 +16,9 @@ from .anthropic_events import Delta, Event, Refusal, SpentTokens, decode
 from .client import Chunk, Done, ModelAsk
 from .errors import ModelFailure
 from .estimate import tokens_asked, tokens_in
+from .event_reader import EventReader
 from .failures import clean, in_stream
-from .sse import EventTooLarge, SseSplitter
+from .sse import SseSplitter
 
 _STOPS = {
     "end_turn": "stop",
@@ -30,12 +31,11 @@ _STOPS = {
 _PAUSE = "pause_turn"
 
 
-class AnthropicReader:
+class AnthropicReader(EventReader):
     """Reads one answer, which may come in several streams: after a pause, `resume` and feed it the next one."""
 
     def __init__(self, provider: str, ask: ModelAsk, secrets: Iterable[str] = ()) -> None:
-        self._provider, self._ask, self._secrets = provider, ask, secrets
-        self._sse = SseSplitter()
+        super().__init__(provider, ask, secrets, SseSplitter())
         self._blocks = Blocks(provider, ask.call_prefix, ask.first_call)
         self._open: Block | None = None
         self._open_index = -1
@@ -43,7 +43,6 @@ class AnthropicReader:
         self._model = ""
         self._spent: Usage | None = None  # by the streams before a pause
         self._counts: dict[str, int] = {}
-        self.ended = False
 
     @property
     def complete(self) -> bool:
@@ -58,7 +57,7 @@ class AnthropicReader:
     def resume(self) -> None:
         """What is fed from here on goes on with the same answer."""
         self._spent = self._counted(self.message())
-        self._sse, self._counts, self._stop, self.ended = SseSplitter(), {}, "", False
+        self._splitter, self._counts, self._stop, self.ended = SseSplitter(), {}, "", False
         self._open, self._open_index = None, -1
         self._blocks.next_stream()
 
@@ -66,41 +65,10 @@ class AnthropicReader:
         """What has arrived, as a message."""
         return Message("assistant", self._blocks.parts())
 
-    def feed(self, piece: bytes) -> list[Chunk]:
-        """The chunks in what was read, possibly none. ModelFailure for an error event or what cannot be understood."""
-        out: list[Chunk] = []
-        try:
-            for data in self._sse.feed(piece):
-                self._take(data, out)
-                if self.ended:
-                    break
-        except EventTooLarge:
-            raise ModelFailure(f"{self._provider} sent an event without end", code="malformed") from None
-        return out
-
-    def end(self) -> list[Chunk]:
-        """The body is over: what an event without its closing blank line still held."""
-        data = self._sse.end()
-        if data is None or self.ended:
-            return []
-        try:
-            return self.whole(data)
-        except ModelFailure as failure:
-            if failure.code == "malformed":
-                return []  # cut off in the middle of an event: `done` says so
-            raise
-
-    def whole(self, body: bytes) -> list[Chunk]:
-        """The chunks in one JSON document, which is an event of a stream or a whole answer."""
-        out: list[Chunk] = []
-        self._take(body, out)
-        return out
-
     def done(self) -> Done:
         """The whole message; ModelFailure `truncated` where the stream ended before the model did."""
         if not self.complete:
-            why = f"{self._provider} ended the stream before the answer was complete"
-            raise ModelFailure(why, code="truncated", retryable=True)
+            raise self._cut_short()
         message = self.message()
         stop = _STOPS.get(self._stop, "stop")
         if stop in ("stop", "tool_calls"):

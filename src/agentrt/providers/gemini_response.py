@@ -14,11 +14,12 @@ from agentrt.messages import Image, Message, Part, Text, Thinking, ToolCall
 
 from .client import Chunk, Done, ModelAsk
 from .errors import ModelFailure
+from .event_reader import EventReader
 from .failures import clean, in_stream
 from .gemini_parts import Blob, Call, CallExtras, decode_part
 from .gemini_parts import Part as WirePart
 from .gemini_usage import UsageMetadata, counted
-from .sse import EventTooLarge, SseSplitter
+from .sse import SseSplitter
 
 _STOPS = {
     "STOP": "stop",
@@ -68,15 +69,14 @@ _decode = msgspec.json.Decoder(_Piece).decode
 _decode_pieces = msgspec.json.Decoder(list[_Piece]).decode
 
 
-class GeminiReader:
+class GeminiReader(EventReader):
     """Reads one answer. Feed it what arrives; once it is `complete`, `done()` is the last chunk.
 
     `ended` never comes true: only the end of the body says that there is no more, for a `finishReason` may come early.
     """
 
     def __init__(self, provider: str, ask: ModelAsk, secrets: Iterable[str] = ()) -> None:
-        self._provider, self._ask, self._secrets = provider, ask, secrets
-        self._sse = SseSplitter()
+        super().__init__(provider, ask, secrets, SseSplitter())
         self._parts: list[Part] = []
         self._run: list[str] = []  # pieces of the text or thought that is being written
         self._thinks = False  # which of the two it is
@@ -84,26 +84,15 @@ class GeminiReader:
         self._usage: UsageMetadata | None = None
         self._stop = ""
         self._model = ""
-        self.ended = False
 
     @property
     def complete(self) -> bool:
         """Whether the model said that it has finished: without that word nothing tells an answer from a part of one."""
         return bool(self._stop)
 
-    def feed(self, piece: bytes) -> list[Chunk]:
-        """The chunks in what was read, possibly none. ModelFailure for an error object or what cannot be understood."""
-        out: list[Chunk] = []
-        try:
-            for data in self._sse.feed(piece):
-                self._take(data, out)
-        except EventTooLarge:
-            raise ModelFailure(f"{self._provider} sent an event without end", code="malformed") from None
-        return out
-
     def end(self) -> list[Chunk]:
         """The body is over: what an event without its closing blank line still held."""
-        data = self._sse.end()
+        data = self._splitter.end()
         if data is None:
             return []
         try:
@@ -126,8 +115,7 @@ class GeminiReader:
     def done(self) -> Done:
         """The whole message; ModelFailure `truncated` where the stream ended before the model did."""
         if not self.complete:
-            why = f"{self._provider} ended the stream before the answer was complete"
-            raise ModelFailure(why, code="truncated", retryable=True)
+            raise self._cut_short()
         self._close_run()
         message = Message("assistant", tuple(self._parts))
         stop = "tool_calls" if self._stop == "stop" and self._calls else self._stop

@@ -11,8 +11,9 @@ from agentrt.messages import Message, Part, Text, Thinking, Usage
 from .client import Chunk, Done, ModelAsk
 from .errors import ModelFailure
 from .estimate import tokens_asked, tokens_in
+from .event_reader import EventReader
 from .failures import clean, in_stream
-from .ndjson import LineSplitter, LineTooLong
+from .ndjson import LineSplitter
 from .ollama_calls import Call, CallsReader
 
 # An older server gives no reason; `load` and `unload` are what it answers where there was nothing to say.
@@ -38,68 +39,37 @@ class _Line(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-class OllamaReader:
-    """Reads one answer. Feed it what arrives; once it is `complete`, `done()` is the last chunk."""
+class OllamaReader(EventReader):
+    """Reads one answer."""
+
+    unit = "a line"
 
     def __init__(self, provider: str, ask: ModelAsk, secrets: Iterable[str] = ()) -> None:
-        self._provider, self._ask, self._secrets = provider, ask, secrets
-        self._lines = LineSplitter()
+        super().__init__(provider, ask, secrets, LineSplitter())
         self._text: list[str] = []
         self._thoughts: list[str] = []
         self._calls = CallsReader(provider, ask.call_prefix, ask.first_call)
         self._last: _Line | None = None
-        self.ended = False
 
     @property
     def complete(self) -> bool:
         """Whether the model said that it has finished: without that word nothing tells an answer from a part of one."""
         return self.ended
 
-    def feed(self, piece: bytes) -> list[Chunk]:
-        """The chunks in what was read, possibly none. ModelFailure for an error object or what cannot be understood."""
-        out: list[Chunk] = []
-        try:
-            for line in self._lines.feed(piece):
-                self._take(line, out)
-                if self.ended:
-                    break
-        except LineTooLong:
-            raise ModelFailure(f"{self._provider} sent a line without end", code="malformed") from None
-        return out
-
-    def end(self) -> list[Chunk]:
-        """The body is over: what a line without its end still held."""
-        line = self._lines.end()
-        if line is None or self.ended:
-            return []
-        try:
-            return self.whole(line)
-        except ModelFailure as failure:
-            if failure.code == "malformed":
-                return []  # cut off in the middle of a line: `done` says so
-            raise
-
-    def whole(self, body: bytes) -> list[Chunk]:
-        """The chunks in one JSON document, which is a line of a stream or a whole answer."""
-        out: list[Chunk] = []
-        self._take(body, out)
-        return out
-
     def done(self) -> Done:
         """The whole message; ModelFailure `truncated` where the stream ended before the model did."""
         last = self._last
         if last is None:
-            why = f"{self._provider} ended the stream before the answer was complete"
-            raise ModelFailure(why, code="truncated", retryable=True)
+            raise self._cut_short()
         message = self._message()
         stop = _STOPS.get(last.done_reason or "", "stop")
         if stop == "stop" and message.calls:
             stop = "tool_calls"
         return Done(message=message, usage=self._counted(last, message), stop=stop, model=last.model or self._ask.model)
 
-    def _take(self, line: bytes, out: list[Chunk]) -> None:
+    def _take(self, data: bytes, out: list[Chunk]) -> None:
         try:
-            read = _decode(line)
+            read = _decode(data)
             said = read.message
             calls = [self._calls.take(call) for call in (said and said.tool_calls) or ()]
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:

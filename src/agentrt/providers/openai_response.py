@@ -14,9 +14,10 @@ from agentrt.messages import Message, Part, Text, Thinking, Usage
 from .client import Chunk, Done, ModelAsk
 from .errors import ModelFailure
 from .estimate import tokens_asked, tokens_in
+from .event_reader import EventReader
 from .failures import clean, in_stream
 from .openai_calls import CallDelta, CallsReader
-from .sse import EventTooLarge, SseSplitter
+from .sse import SseSplitter
 
 _STOPS = {
     "stop": "stop",
@@ -72,12 +73,11 @@ class _Piece(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Piece).decode
 
 
-class OpenAIReader:
-    """Reads one answer. Feed it what arrives; once it is `complete`, `done()` is the last chunk."""
+class OpenAIReader(EventReader):
+    """Reads one answer; `[DONE]` ends it."""
 
     def __init__(self, provider: str, ask: ModelAsk, secrets: Iterable[str] = ()) -> None:
-        self._provider, self._ask, self._secrets = provider, ask, secrets
-        self._sse = SseSplitter()
+        super().__init__(provider, ask, secrets, SseSplitter())
         self._text: list[str] = []
         self._refused = False
         self._reasoning: list[str] = []
@@ -85,52 +85,16 @@ class OpenAIReader:
         self._usage: _Usage | None = None
         self._stop = ""
         self._model = ""
-        self.ended = False
 
     @property
     def complete(self) -> bool:
         """Whether the model said that it has finished: without that word nothing tells an answer from a part of one."""
         return self.ended or bool(self._stop)
 
-    def feed(self, piece: bytes) -> list[Chunk]:
-        """The chunks in what was read, possibly none. ModelFailure for an error object or what cannot be understood."""
-        out: list[Chunk] = []
-        try:
-            for data in self._sse.feed(piece):
-                if data == b"[DONE]":
-                    self.ended = True
-                    break
-                self._take(data, out)
-        except EventTooLarge:
-            raise ModelFailure(f"{self._provider} sent an event without end", code="malformed") from None
-        return out
-
-    def end(self) -> list[Chunk]:
-        """The body is over: what an event without its closing blank line still held."""
-        data = self._sse.end()
-        if data is None or self.ended:
-            return []
-        if data.strip() == b"[DONE]":
-            self.ended = True
-            return []
-        try:
-            return self.whole(data)
-        except ModelFailure as failure:
-            if failure.code == "malformed":
-                return []  # cut off in the middle of an event: `done` says so
-            raise
-
-    def whole(self, body: bytes) -> list[Chunk]:
-        """The chunks in one JSON document, which is a piece of a stream or a whole answer."""
-        out: list[Chunk] = []
-        self._take(body, out)
-        return out
-
     def done(self) -> Done:
         """The whole message; ModelFailure `truncated` where the stream ended before the model did."""
         if not self.complete:
-            why = f"{self._provider} ended the stream before the answer was complete"
-            raise ModelFailure(why, code="truncated", retryable=True)
+            raise self._cut_short()
         message = self._message()
         stop = self._stop or "stop"
         if stop == "stop" and message.calls:
@@ -139,6 +103,9 @@ class OpenAIReader:
         return Done(message=message, usage=self._counted(message), stop=stop, model=name, refused=self._refused)
 
     def _take(self, data: bytes, out: list[Chunk]) -> None:
+        if data.strip() == b"[DONE]":
+            self.ended = True
+            return
         try:
             piece = _decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:

@@ -14,67 +14,36 @@ from agentrt.messages import Message, Usage
 from .client import Chunk, Done, ModelAsk
 from .errors import ModelFailure
 from .estimate import tokens_asked, tokens_in
+from .event_reader import EventReader
 from .failures import clean, in_stream
 from .responses_events import Event, Response, SpentTokens, decode, decode_response
 from .responses_items import Item, Items
-from .sse import EventTooLarge, SseSplitter
+from .sse import SseSplitter
 
 _CUT = {"max_output_tokens": "length", "content_filter": "content_filter"}
 _Kind = Literal["message", "reasoning", "function_call"]
 
 
-class ResponsesReader:
+class ResponsesReader(EventReader):
     """Reads one answer. Feed it what arrives; once it has `ended`, `done()` is the last chunk."""
 
     def __init__(self, provider: str, ask: ModelAsk, secrets: Iterable[str] = ()) -> None:
-        self._provider, self._ask, self._secrets = provider, ask, secrets
-        self._sse = SseSplitter()
+        super().__init__(provider, ask, secrets, SseSplitter())
         self._items = Items(provider, ask.call_prefix, ask.first_call)
         self._usage: SpentTokens | None = None
         self._stop = "stop"
         self._model = ""
-        self._refused = self.ended = False
+        self._refused = False
 
     @property
     def complete(self) -> bool:
         """Whether the model said that it has finished: without that word nothing tells an answer from a part of one."""
         return self.ended
 
-    def feed(self, piece: bytes) -> list[Chunk]:
-        """The chunks in what was read, possibly none. ModelFailure for an error event or what cannot be understood."""
-        out: list[Chunk] = []
-        try:
-            for data in self._sse.feed(piece):
-                self._take(data, out)
-                if self.ended:
-                    break
-        except EventTooLarge:
-            raise ModelFailure(f"{self._provider} sent an event without end", code="malformed") from None
-        return out
-
-    def end(self) -> list[Chunk]:
-        """The body is over: what an event without its closing blank line still held."""
-        data = self._sse.end()
-        if data is None or self.ended:
-            return []
-        try:
-            return self.whole(data)
-        except ModelFailure as failure:
-            if failure.code == "malformed":
-                return []  # cut off in the middle of an event: `done` says so
-            raise
-
-    def whole(self, body: bytes) -> list[Chunk]:
-        """The chunks in one JSON document, which is an event of a stream or a whole answer."""
-        out: list[Chunk] = []
-        self._take(body, out)
-        return out
-
     def done(self) -> Done:
         """The whole message; ModelFailure `truncated` where the stream ended before the model did."""
         if not self.ended:
-            why = f"{self._provider} ended the stream before the answer was complete"
-            raise ModelFailure(why, code="truncated", retryable=True)
+            raise self._cut_short()
         message = Message("assistant", self._items.parts())
         stop = "tool_calls" if self._stop == "stop" and message.calls else self._stop
         name = self._model or self._ask.model

@@ -121,7 +121,7 @@ class Acceptance:
         """What is written of a run that must wait. Invalid for what it could not be begun with either."""
         messages = await keep_attachments(self._blobs, who, run_id, wanted.command.messages)
         self._first(who, run_id, wanted, messages)
-        return RunQueued(reason=reason, input=messages, **_accepted(who, wanted))
+        return RunQueued(reason=reason, input=messages, head_run=wanted.target.head_run, **_accepted(who, wanted))
 
     async def start(self, who: Principal, run_id: str, wanted: Wanted) -> tuple[RunStarted, tuple[Message, ...]]:
         """How the run begins now, and what was said before it."""

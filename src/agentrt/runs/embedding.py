@@ -47,6 +47,10 @@ class EmbeddingRuns:
             failed = e.ModelFailed(step=1, code=exc.code, message=exc.message, cost_usd=0.0, duration_ms=_ms(began))
             await self._end(run_id, [failed, e.RunFailed(code=exc.code, message=exc.message)])
             raise
+        except Exception as exc:  # a client's mistake must not leave the run open
+            message = f"the model client failed ({type(exc).__name__})"
+            await self._end(run_id, [e.RunFailed(code="internal_error", message=message)])
+            raise
         outside_s = time.perf_counter() - asked_at
         cost = await self._providers.facts.cost(choice.name, embedded.usage)
         done = _completed(choice, embedded, cost, round(outside_s * 1e3, 3))

@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Coroutine
-from contextlib import suppress
 from itertools import count
 from typing import Any, Self
 
@@ -131,11 +130,13 @@ class Scheduler:
             drive.interrupt()
             await asyncio.wait([task], timeout=wait_s)
             return
-        with suppress(Conflict):  # it began, or ended, at this very moment
-            state = fold(await self._journal.read(run_id))
-            if state.status not in ENDED:
-                ended = e.RunCancelled(reason=reason, session_id=state.accepted.session_id)
+        state = fold(await self._journal.read(run_id))
+        if state.status not in ENDED:
+            ended = e.RunCancelled(reason=reason, session_id=state.accepted.session_id)
+            try:
                 await self._journal.append(run_id, [cancelled, ended], after=state.seq)
+            except Conflict:  # it began, or ended, at this very moment
+                return await self.cancel(run_id, reason, wait_s)
         if drive is not None and run_id not in self._tasks:
             drive.interrupt()
             self._waiting = deque(w for w in self._waiting if w.run_id != run_id)

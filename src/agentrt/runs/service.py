@@ -110,8 +110,10 @@ class RunService:
         """
         place = Place(cursor)
         view = await self._table.get(who.tenant, run_id)
-        if view.status in ENDED and not await self._journal.read(run_id, place.seq):
-            return None
+        if view.status in ENDED:
+            left = await self._journal.read(run_id, place.seq)
+            if not any(isinstance(record.event, e.End) for record in left):
+                return None
         return self._journal.tail(run_id, cursor)
 
     async def cancel(self, who: Principal, run_id: str, reason: str = "request") -> RunView:

@@ -18,10 +18,11 @@ INSERT INTO sessions (tenant, id, key, head_run, metadata, created_at, updated_a
 VALUES (:tenant, :id, :key, :head_run, '{}', :at, :at)
 ON CONFLICT (tenant, id) DO UPDATE SET head_run = excluded.head_run, updated_at = excluded.updated_at
 """
-# a run that waits has its session already, so that the next one of the same user finds it
+# a run that waits has its session already, so that the next one of the same user finds it; where it waits for a run whose
+# own session it continues, that run is the head
 _OPEN = """
 INSERT INTO sessions (tenant, id, key, head_run, metadata, created_at, updated_at)
-VALUES (:tenant, :id, :key, NULL, '{}', :at, :at)
+VALUES (:tenant, :id, :key, :head_run, '{}', :at, :at)
 ON CONFLICT (tenant, id) DO NOTHING
 """
 
@@ -35,9 +36,9 @@ class SessionTable:
     def project(self, records: Sequence[Record]) -> Iterable[Statement]:
         for record in records:
             match record.event:
-                case RunQueued(tenant=tenant, session_id=str() as session_id, session_key=key):
+                case RunQueued(tenant=tenant, session_id=str() as session_id, session_key=key, head_run=head):
                     params: dict[str, Any] = {"tenant": tenant, "id": session_id, "key": key, "at": record.at}
-                    yield Statement(_OPEN, params, may_miss=True)
+                    yield Statement(_OPEN, {**params, "head_run": head}, may_miss=True)
                 case RunStarted(tenant=tenant, session_id=str() as session_id, session_key=key):
                     params = {"tenant": tenant, "id": session_id, "key": key, "at": record.at}
                     yield Statement(_UPSERT, {**params, "head_run": record.run_id})
