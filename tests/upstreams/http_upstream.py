@@ -85,6 +85,8 @@ class Upstream:
         self.requests: list[Request] = []
         self.connections = 0
         self._script: deque[Reply] = deque()
+        self._accepted: set[socket.socket] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self._moved = threading.Condition()
         # Named as TCP, or asyncio would leave Nagle's delay on.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -139,18 +141,31 @@ class Upstream:
         self._socket.close()
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._connection, sock=self._socket)
-        await self._stop.wait()
-        self._loop.remove_reader(self._socket.fileno())
-        await _rounds(5)  # what was accepted just now begins, which it could not on a closed server: only so it ends well
-        server.close()
-        running = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        """Takes connections by itself: whatever the moment at which it is stopped, each socket has somebody who closes it."""
+        self._socket.setblocking(False)
+        tasks: list[asyncio.Task[None]] = []
+        async with asyncio.TaskGroup() as group:
+
+            async def accept() -> None:
+                while True:
+                    sock, _ = await self._loop.sock_accept(self._socket)
+                    self._accepted.add(sock)
+                    tasks.append(group.create_task(self._connection(sock)))
+
+            tasks.append(group.create_task(accept()))
+            await self._stop.wait()
+            for task in tasks:
+                task.cancel()
+        for sock in self._accepted:
+            sock.close()
+        for writer in self._writers:
+            writer.transport.abort()
         await _rounds(3)  # sockets close a round later
 
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connection(self, sock: socket.socket) -> None:
+        self._accepted.discard(sock)
+        reader, writer = await asyncio.open_connection(sock=sock)
+        self._writers.add(writer)
         self.connections += 1
         try:
             early: bytes | None = b""
@@ -163,8 +178,9 @@ class Upstream:
             pass
         finally:
             writer.close()
-            with suppress(ConnectionError, asyncio.CancelledError):
+            with suppress(ConnectionError):
                 await writer.wait_closed()
+                self._writers.discard(writer)
 
     async def _reply(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
         """What came of the next request meanwhile; None where the connection is over."""
