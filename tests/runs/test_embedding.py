@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from agentrt import events as e
 from agentrt.kernel import SYSTEM, new_id
-from agentrt.providers import ProviderEntry, Providers
-from agentrt.runs import EmbeddingRuns
+from agentrt.providers import Choice, ProviderEntry, Providers
+from agentrt.runs import EmbeddingRuns, RunFilter
 from fixtures.house import Houses
 from upstreams.openai_upstream import Gate, OpenAIUpstream, Reply
 
@@ -54,3 +55,21 @@ async def test_one_that_is_cancelled_meanwhile_still_says_what_it_took(
             told = [item async for batch in batches for item in batch]
         assert isinstance(told[-1].event, e.RunCancelled)
         assert await house.runs.watch(SYSTEM, run_id, str(told[-1].seq)) is None
+
+
+class Mistaken(Providers):
+    """Providers whose client fails in a way that nobody foresaw."""
+
+    async def embed(self, choice: Choice, asked: dict[str, Any]) -> Any:
+        raise TypeError("a mistake of ours")
+
+
+async def test_one_that_meets_a_mistake_of_ours_ends_and_leaves_no_step_open(houses: Houses) -> None:
+    async with houses.open() as house, Mistaken({"acme": ProviderEntry(base_url="http://127.0.0.1:9")}) as providers:
+        with pytest.raises(TypeError):
+            await EmbeddingRuns(house.journal, providers).embed(SYSTEM, "acme/m", {"input": "x"})
+        assert await house.table.unfinished() == []
+        (run,) = (await house.runs.list(SYSTEM, RunFilter())).data
+        assert (run.status, run.error and run.error.code) == ("failed", "internal_error")
+        assert await house.story(run.id) == ["run_started", "model_started", "model_failed", "run_failed"]
+        assert [step.status for step in await house.runs.steps(SYSTEM, run.id)] == ["failed"]

@@ -43,13 +43,12 @@ class EmbeddingRuns:
         asked_at = time.perf_counter()
         try:
             embedded = await self._providers.embed(choice, asked)
-        except ModelFailure as exc:
-            failed = e.ModelFailed(step=1, code=exc.code, message=exc.message, cost_usd=0.0, duration_ms=_ms(began))
-            await self._end(run_id, [failed, e.RunFailed(code=exc.code, message=exc.message)])
-            raise
-        except Exception as exc:  # a client's mistake must not leave the run open
-            message = f"the model client failed ({type(exc).__name__})"
-            await self._end(run_id, [e.RunFailed(code="internal_error", message=message)])
+        except Exception as exc:  # a client's mistake must not leave the run open either
+            known = isinstance(exc, ModelFailure)
+            code = exc.code if known else "internal_error"
+            message = exc.message if known else f"the model client failed ({type(exc).__name__})"
+            failed = e.ModelFailed(step=1, code=code, message=message, cost_usd=0.0, duration_ms=_ms(began))
+            await self._end(run_id, [failed, e.RunFailed(code=code, message=message)])
             raise
         outside_s = time.perf_counter() - asked_at
         cost = await self._providers.facts.cost(choice.name, embedded.usage)
