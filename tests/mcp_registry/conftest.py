@@ -46,7 +46,7 @@ class Seat:
             who=Principal(user=user),
             run_id="run_1",
             session_id=None,
-            agent="all",
+            agent=AgentSpec(name="all"),
             timeout_s=timeout_s,
             idempotency_key="key-1",
             emit=self._hear,

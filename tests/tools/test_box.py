@@ -67,7 +67,7 @@ class World:
             who=SYSTEM,
             run_id="run_a",
             session_id=None,
-            agent=agent.name,
+            agent=agent,
             timeout_s=timeout_s,
             idempotency_key="key",
             emit=self._emit,

@@ -142,6 +142,24 @@ class Budgets(Spec, frozen=True):
     ] = None
 
 
+class SandboxRule(Spec, frozen=True):
+    """Where an agent's code runs, and what it may reach from there. Without `upstreams` and `hosts` it reaches nothing."""
+
+    pool: Annotated[Name, Meta(description="The pool of the settings that its containers come from.")] = "code"
+    workspace: Annotated[
+        Literal["session", "user"],
+        Meta(description="session: each session has its own files; user: all sessions of a user share them."),
+    ] = "session"
+    upstreams: Annotated[
+        tuple[str, ...], Meta(description="Upstreams of the settings that its code may call, with their credentials.")
+    ] = ()
+    hosts: Annotated[
+        tuple[str, ...], Meta(description="Hosts that its code may call by HTTPS, such as `api.example.com` or `*.example.com`.")
+    ] = ()
+    models: Annotated[bool, Meta(description="Whether its code may call the agent's models, on the run's budget.")] = False
+    install: Annotated[bool, Meta(description="Whether it may install Python packages into its workspace.")] = False
+
+
 class Example(Spec, frozen=True):
     """One few-shot message, shown to the model before the conversation."""
 
@@ -186,6 +204,7 @@ class AgentSpec(Spec, frozen=True, dict=True):
     tools: Annotated[
         tuple[Glob | ToolRule, ...], Meta(description="The tools that the agent may call, as globs over ids or as rules.")
     ] = ()
+    sandbox: Annotated[SandboxRule, Meta(description="Where its code runs, and what that code may reach.")] = SandboxRule()
     session: Annotated[SessionRule, Meta(description="How a request finds its conversation.")] = SessionRule()
     mode: Annotated[
         Mode,

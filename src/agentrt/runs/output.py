@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
-from agentrt.events import StoredEvent, ToolStderr, ToolStdout
-from agentrt.tools import Output
+from agentrt.events import ArtifactCreated, StoredEvent, ToolStderr, ToolStdout
+from agentrt.tools import Artifact, Output
 
 FLUSH_BYTES, FLUSH_S = 65_536, 0.1
 
@@ -20,13 +20,13 @@ class OutputSink:
         self, call_id: str, append: Callable[[Sequence[StoredEvent]], Awaitable[object]], group: asyncio.TaskGroup
     ) -> None:
         self._call_id, self._append, self._group = call_id, append, group
-        self._pending: list[ToolStdout | ToolStderr] = []
+        self._pending: list[ToolStdout | ToolStderr | ArtifactCreated] = []
         self._size = 0
         self._lock = asyncio.Lock()
         self._closing = asyncio.Event()
         self._flusher: asyncio.Task[None] | None = None
 
-    async def emit(self, output: Output) -> None:
+    async def emit(self, output: Output | Artifact) -> None:
         """Take a piece. Waits only while a full buffer is being written. Pieces after the end of the call are dropped."""
         if self._closing.is_set():
             return
@@ -53,7 +53,18 @@ class OutputSink:
             if pending:
                 await self._append(pending)
 
-    def _take(self, output: Output) -> None:
+    def _take(self, output: Output | Artifact) -> None:
+        if isinstance(output, Artifact):
+            self._pending.append(
+                ArtifactCreated(
+                    file=output.file,
+                    name=output.name,
+                    media_type=output.media_type,
+                    size=output.size,
+                    call_id=self._call_id,
+                )
+            )
+            return
         self._size += len(output.text)
         last = self._pending[-1] if self._pending else None
         if output.stream == "stderr":

@@ -83,7 +83,7 @@ class ToolCaller:
             who=drive.who,
             run_id=state.run_id,
             session_id=state.accepted.session_id,
-            agent=drive.spec.name,
+            agent=drive.spec,
             timeout_s=drive.seconds_left(),
             idempotency_key=call.id,
             emit=sink.emit,

@@ -69,6 +69,10 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         dict[str, dict[str, Any]],
         Meta(description="What models can do, by globs of `provider/model`, such as `vision: true`; before what is known."),
     ] = {}
+    containers: Annotated[
+        dict[str, Any],
+        Meta(description="Where code runs: the `engine`, the `pools` with their sizes and limits, the `upstreams` it may call."),
+    ] = {}
     default_agent: Annotated[str, Meta(min_length=1, description="The agent that runs when a request names none.")] = "default"
     default_model: Annotated[
         str | None, Meta(description="The model of the default agent, as `provider/model` or a bare id, before its own chain.")

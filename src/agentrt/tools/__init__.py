@@ -2,9 +2,10 @@ from .arguments import parse_arguments
 from .box import Offer, ToolBox
 from .builtin import BuiltinTools
 from .errors import ToolTimedOut, ToolUnavailable
-from .source import CallContext, Output, ToolDef, ToolSource
+from .source import Artifact, CallContext, Output, ToolDef, ToolSource
 
 __all__ = [
+    "Artifact",
     "BuiltinTools",
     "CallContext",
     "Offer",

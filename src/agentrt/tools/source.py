@@ -29,16 +29,26 @@ class Output(msgspec.Struct, frozen=True):
     total: float | None = None
 
 
+class Artifact(msgspec.Struct, frozen=True):
+    """A file that a running tool made: its bytes are the stored file `file`. `size` is in bytes."""
+
+    file: str
+    name: str
+    media_type: str
+    size: int
+
+
 class CallContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a source may know about the call it carries out. `emit` takes output as it comes and never blocks for long."""
+    """What a source may know about the call it carries out: who asks, for which run of which agent as it was when the run
+    began. `emit` takes output and artifacts as they come and never blocks for long."""
 
     who: Principal
     run_id: str
     session_id: str | None
-    agent: str
+    agent: AgentSpec
     timeout_s: float
     idempotency_key: str
-    emit: Callable[[Output], Awaitable[None]]
+    emit: Callable[[Output | Artifact], Awaitable[None]]
 
 
 class ToolSource(Protocol):

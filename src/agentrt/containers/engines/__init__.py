@@ -1,0 +1,3 @@
+from .engine import INSTANCE_LABEL, BoxEnded, BoxSpec, BoxState, Engine, EngineStatus, FoundBox, Mount
+
+__all__ = ["INSTANCE_LABEL", "BoxEnded", "BoxSpec", "BoxState", "Engine", "EngineStatus", "FoundBox", "Mount"]
