@@ -45,6 +45,7 @@ from agentrt.runs import (
 )
 from agentrt.sessions import Sessions, SessionService, SessionTable
 from agentrt.settings import Settings, is_loopback, make_data_folder
+from agentrt.skills import Skills, SkillsModule
 from agentrt.tools import BuiltinTools, ToolBox
 
 log = structlog.get_logger()
@@ -66,6 +67,7 @@ class Services(msgspec.Struct, frozen=True):
     tools: ToolBox
     runs: RunService
     sessions: SessionService
+    skills: Skills
     tallies: Tallies
 
 
@@ -137,7 +139,7 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
         app = Application(settings, services, scheduler, registry)
         app.modules += [configs, providers]
         metrics = Metrics(services.tallies, bus, app.gauges)
-        own = [registry, Files(), Sessions(), _openai_api(settings, services), metrics]
+        own = [registry, SkillsModule(services.skills), Files(), Sessions(), _openai_api(settings, services), metrics]
         for module in [*own, *_foreign(settings, services)]:
             if module is not None:
                 app.modules.append(await stack.enter_async_context(module))
@@ -177,7 +179,8 @@ async def _build_runs(
     box = ToolBox([BuiltinTools(CLOCK)], blobs.put)
     sessions = SessionService(journal, sessions_table, CLOCK)
     catalogue = Catalogue(configs, settings.default_agent)
-    acceptance = Acceptance(catalogue, providers, sessions, box, blobs, fetcher, CLOCK)
+    skills = _skills(settings)
+    acceptance = Acceptance(catalogue, providers, sessions, box, blobs, fetcher, CLOCK, skills)
 
     async def inline(who: Principal, messages: Sequence[Message]) -> Inlined:
         return await inline_files(blobs, who, messages)
@@ -194,7 +197,12 @@ async def _build_runs(
         grace_s=settings.shutdown_grace_s,
     )
     runs = RunService(journal, runs_table, scheduler, acceptance, sessions, blobs, CLOCK)
-    return Services(settings, bus, configs, journal, blobs, providers, box, runs, sessions, tallies), scheduler
+    return Services(settings, bus, configs, journal, blobs, providers, box, runs, sessions, skills, tallies), scheduler
+
+
+def _skills(settings: Settings) -> Skills:
+    agents = settings.config if settings.config.is_dir() else settings.config.parent
+    return Skills(settings.skills, agents, settings.data_dir / "skills")
 
 
 def _registry(settings: Settings, services: Services) -> McpRegistry:

@@ -60,7 +60,7 @@ def test_the_kitchen_sink_loads_and_shows_every_key() -> None:
     loaded(KITCHEN_SINK)
     shown = _keys(yaml.safe_load(KITCHEN_SINK.read_text()))
     structs = _structs(AgentSpec)
-    assert len(structs) == 9
+    assert len(structs) == 10
     assert {field.encode_name for struct in structs for field in msgspec.structs.fields(struct)} <= shown
 
 

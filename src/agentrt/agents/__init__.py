@@ -5,6 +5,7 @@ from .prompt import RUN_VARIABLES, STATIC_VARIABLES, RunVars, StaticVars, ToolLi
 from .schema import agent_schema
 from .spec import (
     DEFAULT_CHAIN,
+    READ_SKILL,
     AgentSpec,
     Budgets,
     Effect,
@@ -23,6 +24,7 @@ from .spec import (
 __all__ = [
     "CONDITION_VARIABLES",
     "DEFAULT_CHAIN",
+    "READ_SKILL",
     "RUN_VARIABLES",
     "STATIC_VARIABLES",
     "AgentSpec",

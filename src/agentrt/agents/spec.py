@@ -22,6 +22,7 @@ Glob = Annotated[str, Meta(extra_json_schema={"pattern": r"^[a-zA-Z0-9_*?!\[\]-]
 DEFAULT_CHAIN = ("anthropic/claude-sonnet-5-5", "openai/gpt-5.5", "gemini/gemini-3.5-flash", "ollama/qwen3")
 # names of earlier systems for tools that are still here
 TOOL_ALIASES = {"bash_execute": "execute_bash"}
+READ_SKILL = "read_skill"
 
 
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -204,6 +205,23 @@ class AgentSpec(Spec, frozen=True, dict=True):
     tools: Annotated[
         tuple[Glob | ToolRule, ...], Meta(description="The tools that the agent may call, as globs over ids or as rules.")
     ] = ()
+    skills: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="The skills it may use, as globs over names; its own, in `NAME/skills/` beside its file, come along."
+        ),
+    ] = ()
+    prompt_from: Annotated[
+        str,
+        Meta(
+            description="`server/prompt`: a prompt of an MCP server, used instead of `prompt`, which stands in where it fails.",
+            pattern=r"^$|^[^/]+/.+$",
+        ),
+    ] = ""
+    refresh: Annotated[
+        Literal["session", "live"],
+        Meta(description="session: a conversation keeps the prompt it began with; live: each turn renders it anew."),
+    ] = "session"
     sandbox: Annotated[SandboxRule, Meta(description="Where its code runs, and what that code may reach.")] = SandboxRule()
     session: Annotated[SessionRule, Meta(description="How a request finds its conversation.")] = SessionRule()
     mode: Annotated[
@@ -234,7 +252,8 @@ class AgentSpec(Spec, frozen=True, dict=True):
 
     def rule_for(self, tool_id: str) -> ToolRule | None:
         """The rule that allows this tool, with the agent's `retry` where it has none of its own; None where no rule does."""
-        return next((rule for allows, rule in self._rules if allows(tool_id)), None)
+        found = next((rule for allows, rule in self._rules if allows(tool_id)), None)
+        return ToolRule(match=READ_SKILL) if found is None and tool_id == READ_SKILL and self.skills else found
 
     @cached_property
     def _rules(self) -> tuple[tuple[Any, ToolRule], ...]:

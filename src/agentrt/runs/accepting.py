@@ -14,6 +14,7 @@ from agentrt.kernel import Clock, Invalid, NotFound, Principal, body_of, is_id
 from agentrt.messages import Message, ToolResult
 from agentrt.providers import Choice, ModelAsk, Providers, Request
 from agentrt.sessions import SessionService, Target
+from agentrt.skills import Skills
 from agentrt.tools import Offer, ToolBox
 
 from .attachments import keep_attachments, keep_images
@@ -44,9 +45,11 @@ class Acceptance:
         blobs: Blobs,
         fetcher: ImageFetcher,
         clock: Clock,
+        skills: Skills,
     ) -> None:
         self._catalogue, self._providers, self._sessions = catalogue, providers, sessions
         self._box, self._blobs, self._fetcher, self._clock = box, blobs, fetcher, clock
+        self._skills = skills
 
     async def look_up(self, who: Principal, command: StartRun) -> Wanted:
         """Invalid or NotFound where the request names what is not there, or holds no message."""
@@ -213,14 +216,16 @@ class Acceptance:
         return run_id, at
 
     async def _prompt(self, wanted: Wanted, offer: Offer, base_run: str | None) -> str:
-        """Within a session the prompt stays as it was when the session began, as long as the agent is the same."""
-        if base_run is not None:
+        """Within a session the prompt stays as it was when the session began, as long as the agent is the same, unless the
+        agent says otherwise."""
+        spec = wanted.spec
+        if base_run is not None and spec.refresh == "session":
             part = await self._sessions.part(base_run)
-            if (part.agent, part.agent_version) == (wanted.spec.name, wanted.version):
+            if (part.agent, part.agent_version) == (spec.name, wanted.version):
                 return part.system
-        if not wanted.spec.prompt:
-            return ""
-        return render_prompt(wanted.spec, StaticVars(model=wanted.choice.name, tools=_lines(offer)))
+        own = render_prompt(spec, StaticVars(model=wanted.choice.name, tools=_lines(offer))) if spec.prompt else ""
+        skills = self._skills.section(spec) if spec.skills else ""
+        return "\n\n".join(filter(None, (own, skills)))
 
     def _context(self, who: Principal, run_id: str, wanted: Wanted, offer: Offer) -> str:
         if not wanted.spec.context:

@@ -112,6 +112,10 @@ class Options(Plain, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mcp_config: Annotated[
         Path | None, Meta(description="The MCP servers; by default `configs/mcp/servers.yaml`, else the one shipped.")
     ] = None
+    skills: Annotated[
+        Path | None,
+        Meta(description="The folder of skills that agents choose from; by default `configs/skills/`, else the one shipped."),
+    ] = None
 
 
 class Settings(Plain, frozen=True, kw_only=True):
@@ -125,6 +129,7 @@ class Settings(Plain, frozen=True, kw_only=True):
     database_url: str
     config: Path
     mcp_config: Path
+    skills: Path
     env: Mapping[str, str] = {}
     sources: tuple[Path, ...] = ()
     notices: tuple[str, ...] = ()

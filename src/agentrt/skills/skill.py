@@ -1,0 +1,128 @@
+"""One skill: a folder whose SKILL.md says, in a YAML head, what the skill is for, and below it how it is done.
+
+The format is Agent Skills (agentskills.io/specification). Real skills often miss some of its rules: a breach is a warning, and
+the skill is used all the same, as long as it can be named and described.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+SKILL_FILE = "SKILL.md"
+MAX_FILE = 262_144
+MAX_NAME, MAX_DESCRIPTION, MAX_COMPATIBILITY, MAX_LINES = 64, 1024, 500, 500
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_FIELDS = frozenset({"name", "description", "license", "compatibility", "metadata", "allowed-tools"})
+
+
+class Skill(msgspec.Struct, frozen=True, kw_only=True):
+    """A skill as its folder says it. `body` is SKILL.md below its head; `warnings` are sentences for the operator."""
+
+    name: str
+    description: str
+    folder: Path
+    body: str
+    license: str = ""
+    compatibility: str = ""
+    allowed_tools: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = {}
+    warnings: tuple[str, ...] = ()
+
+
+def load_skill(folder: Path) -> Skill:
+    """The skill in `folder`; ValueError, a sentence, where there is nothing that could be used as one."""
+    text = _text_of(folder / SKILL_FILE)
+    head, body = _split(text)
+    fields, warnings = _fields_of(head)
+    name = _line(fields.get("name")) or folder.name
+    description = _line(fields.get("description")) or _first_line(body)
+    if not description:
+        raise ValueError(f"{SKILL_FILE} describes nothing: its head has no description, and it has no text")
+    warnings += _breaches(name, fields, folder, body)
+    allowed = fields.get("allowed-tools", "")
+    metadata = fields.get("metadata")
+    return Skill(
+        name=name[:MAX_NAME],
+        description=description[:MAX_DESCRIPTION],
+        folder=folder,
+        body=body,
+        license=_line(fields.get("license")),
+        compatibility=_line(fields.get("compatibility"))[:MAX_COMPATIBILITY],
+        allowed_tools=tuple(map(str, allowed)) if isinstance(allowed, list) else tuple(str(allowed or "").split()),
+        metadata={str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, dict) else {},
+        warnings=tuple(warnings),
+    )
+
+
+def _text_of(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_FILE + 1)
+    except FileNotFoundError:
+        raise ValueError(f"there is no {SKILL_FILE}") from None
+    except OSError as exc:
+        raise ValueError(f"{SKILL_FILE} cannot be read: {exc.strerror}") from None
+    if len(data) > MAX_FILE:
+        raise ValueError(f"{SKILL_FILE} is larger than {MAX_FILE} bytes; move parts of it to files of their own")
+    return data.decode("utf-8-sig", "replace").replace("\r\n", "\n")
+
+
+def _split(text: str) -> tuple[str | None, str]:
+    """The YAML head, None where there is none, and what follows it."""
+    if not text.startswith("---\n"):
+        return None, text.strip()
+    head, found, body = text[4:].partition("\n---")
+    return (head, body.lstrip("-").strip()) if found else (None, text.strip())
+
+
+def _fields_of(head: str | None) -> tuple[dict[str, Any], list[str]]:
+    if head is None:
+        return {}, [f"{SKILL_FILE} has no YAML head between two lines of ---"]
+    try:
+        fields = yaml.safe_load(head)
+    except yaml.YAMLError as exc:
+        return _by_line(head), [f"the head of {SKILL_FILE} is not valid YAML: {' '.join(str(exc).split())}"]
+    if not isinstance(fields, dict):
+        return {}, [f"the head of {SKILL_FILE} is not a mapping"]
+    return {str(name): value for name, value in fields.items()}, []
+
+
+def _by_line(head: str) -> dict[str, Any]:
+    """What a head means that is no YAML: mostly a description with a colon in it."""
+    lines = (line.partition(":") for line in head.splitlines() if line[:1].isalpha())
+    return {name.strip(): value.strip().strip("\"'") for name, colon, value in lines if colon}
+
+
+def _breaches(name: str, fields: Mapping[str, Any], folder: Path, body: str) -> Iterator[str]:
+    if not fields.get("name"):
+        yield "the head has no name; the folder's is used"
+    elif not _NAME.fullmatch(name) or len(name) > MAX_NAME:
+        yield f"the name {name[:80]!r} should be up to {MAX_NAME} of a-z, 0-9 and single hyphens"
+    if fields.get("name") and name != folder.name:
+        yield f"the name {name[:80]!r} should be that of the folder, {folder.name!r}"
+    description = _line(fields.get("description"))
+    if not description:
+        yield "the head has no description; the first line of the text is used"
+    elif len(description) > MAX_DESCRIPTION:
+        yield f"the description has {len(description)} characters; {MAX_DESCRIPTION} are shown"
+    if len(_line(fields.get("compatibility"))) > MAX_COMPATIBILITY:
+        yield f"compatibility has more than {MAX_COMPATIBILITY} characters"
+    if fields.get("metadata") is not None and not isinstance(fields["metadata"], dict):
+        yield "metadata should be a mapping"
+    if unknown := sorted(fields.keys() - _FIELDS):
+        yield f"the head has fields that the format does not know: {', '.join(unknown)[:200]}"
+    if body.count("\n") >= MAX_LINES:
+        yield f"the text has more than {MAX_LINES} lines; move parts of it to files that are read when they are needed"
+
+
+def _line(value: Any) -> str:
+    """A field as one line of text; empty for anything that is no text."""
+    return " ".join(str(value).split()) if isinstance(value, str | int | float) and value != "" else ""
+
+
+def _first_line(body: str) -> str:
+    return next((line.lstrip("# ").strip() for line in body.splitlines() if line.strip("# \t")), "")

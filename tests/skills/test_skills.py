@@ -1,0 +1,175 @@
+"""Skills as operators write them and agents use them."""
+
+import asyncio
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from agentrt.agents import AgentSpec
+from agentrt.kernel import SYSTEM, share
+from agentrt.messages import ToolCall
+from agentrt.skills import Skills, SkillsModule, find_skills, load_skill
+from agentrt.tools import CallContext
+
+ALL = AgentSpec(name="coder", skills=("*",))
+
+
+def write_skill(folder: Path, text: str = "---\nname: {name}\ndescription: About {name}.\n---\nDo it.\n") -> Path:
+    folder.mkdir(parents=True)
+    (folder / "SKILL.md").write_text(text.replace("{name}", folder.name))
+    return folder
+
+
+@pytest.fixture
+def skills(tmp_path: Path) -> Skills:
+    write_skill(tmp_path / "shared" / "alpha")
+    write_skill(tmp_path / "shared" / "beta")
+    return Skills(tmp_path / "shared", tmp_path / "agents", tmp_path / "views")
+
+
+def names(skills: Skills, agent: AgentSpec) -> list[str]:
+    return [skill.name for skill in skills.of(agent)]
+
+
+def test_an_agent_has_the_skills_that_its_globs_name(skills: Skills) -> None:
+    assert names(skills, ALL) == ["alpha", "beta"]
+    assert names(skills, AgentSpec(name="coder", skills=("b*",))) == ["beta"]
+    assert names(skills, AgentSpec(name="coder")) == []
+
+
+def test_an_agents_own_skill_comes_before_the_shared_one_of_that_name(skills: Skills, tmp_path: Path) -> None:
+    write_skill(tmp_path / "agents" / "coder" / "skills" / "beta", "---\nname: beta\ndescription: My own.\n---\n")
+    write_skill(tmp_path / "agents" / "coder" / "skills" / "gamma")
+    assert names(skills, AgentSpec(name="coder", skills=("alpha",))) == ["alpha", "beta", "gamma"]
+    assert next(s for s in skills.of(ALL) if s.name == "beta").description == "My own."
+    assert names(skills, AgentSpec(name="other", skills=("*",))) == ["alpha", "beta"]
+
+
+def test_the_prompt_names_each_skill_and_what_it_is_for(skills: Skills) -> None:
+    assert "- alpha: About alpha.\n- beta: About beta." in skills.section(ALL)
+    assert skills.section(AgentSpec(name="plain")) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("Just text.\n", "no YAML head"),
+        ("---\ndescription: It helps.\n---\n", "the head has no name"),
+        ("---\nname: Odd_Name\ndescription: It helps.\n---\n", "should be up to 64 of a-z"),
+        ("---\nname: other\ndescription: It helps.\n---\n", "should be that of the folder"),
+        ("---\nname: odd\n---\n# Helping\n", "no description"),
+        ("---\nname: odd\ndescription: use it when: always: ok\n---\n", "not valid YAML"),
+        ("---\nname: odd\ndescription: It helps.\ncolour: red\n---\n", "does not know: colour"),
+        ("---\nname: odd\ndescription: " + "x" * 2000 + "\n---\n", "1024 are shown"),
+        ("---\nname: odd\ndescription: It helps.\n---\n" + "line\n" * 600, "more than 500 lines"),
+    ],
+)
+def test_what_is_odd_is_warned_of_and_loads_all_the_same(tmp_path: Path, text: str, warning: str) -> None:
+    skill = load_skill(write_skill(tmp_path / "odd", text))
+    assert any(warning in said for said in skill.warnings), skill.warnings
+    assert skill.description
+
+
+def test_a_description_with_a_colon_is_read_as_it_was_meant(tmp_path: Path) -> None:
+    skill = load_skill(write_skill(tmp_path / "odd", "---\nname: odd\ndescription: Use when: always\n---\n"))
+    assert skill.description == "Use when: always"
+
+
+def test_a_folder_that_describes_nothing_is_said_and_does_no_harm_to_the_others(tmp_path: Path) -> None:
+    write_skill(tmp_path / "good")
+    write_skill(tmp_path / "empty", "---\nname: empty\n---\n")
+    (tmp_path / "none").mkdir()
+    write_skill(tmp_path / "thief", "---\nname: good\ndescription: Not me.\n---\n")
+    write_skill(tmp_path / "climber", "---\nname: ../../etc\ndescription: Out.\n---\n")
+    found = find_skills(tmp_path)
+    assert [skill.name for skill in found.skills] == ["good"]
+    assert {bad.folder for bad in found.bad} == {"empty", "none", "thief", "climber"}
+
+
+def test_a_skill_that_is_saved_is_used_within_a_second(skills: Skills, tmp_path: Path) -> None:
+    assert names(skills, ALL) == ["alpha", "beta"]
+    write_skill(tmp_path / "shared" / "new")
+
+    until = time.monotonic() + 5
+    while "new" not in names(skills, ALL):
+        assert time.monotonic() < until
+
+
+def test_a_model_reads_the_text_and_then_the_files_it_needs(skills: Skills, tmp_path: Path) -> None:
+    (tmp_path / "shared" / "alpha" / "notes").mkdir()
+    (tmp_path / "shared" / "alpha" / "notes" / "more.md").write_text("More.")
+    body = ask(skills, '{"name": "alpha"}')
+    assert body.text.startswith("Do it.")
+    assert "- notes/more.md" in body.text
+    assert ask(skills, '{"name": "alpha", "file": "notes/more.md"}').text == "More."
+
+
+@pytest.mark.parametrize("file", ["../beta/SKILL.md", "/etc/passwd", "link", "linked/secret", "notes", "nothing", "a\nb", "\x00"])
+def test_nothing_but_the_skills_own_files_is_read(skills: Skills, tmp_path: Path, file: str) -> None:
+    secret = tmp_path / "outside"
+    secret.mkdir()
+    (secret / "secret").write_text("secret")
+    (tmp_path / "shared" / "alpha" / "notes").mkdir()
+    (tmp_path / "shared" / "alpha" / "link").symlink_to(secret / "secret")
+    (tmp_path / "shared" / "alpha" / "linked").symlink_to(secret)
+    result = ask(skills, json.dumps({"name": "alpha", "file": file}))
+    assert result.is_error
+    assert "has no file" in result.text
+
+
+def test_an_unknown_skill_is_answered_with_those_that_are_there(skills: Skills) -> None:
+    result = ask(skills, '{"name": "delta"}')
+    assert result.is_error
+    assert result.text == "there is no skill 'delta'; there are: alpha, beta"
+
+
+def test_binary_files_are_left_to_the_sandbox(skills: Skills, tmp_path: Path) -> None:
+    (tmp_path / "shared" / "alpha" / "font.bin").write_bytes(b"\xff\xfe\x00")
+    assert "at /skills/alpha/font.bin" in ask(skills, '{"name": "alpha", "file": "font.bin"}').text
+
+
+def test_the_view_holds_copies_of_the_agents_skills_without_links(skills: Skills, tmp_path: Path) -> None:
+    alpha = tmp_path / "shared" / "alpha"
+    (alpha / "run.sh").write_text("echo hi")
+    (alpha / "run.sh").chmod(0o700)
+    (alpha / "link").symlink_to("/etc/passwd")
+    view = skills.view(AgentSpec(name="coder", skills=("alpha",)))
+    assert view is not None
+    assert sorted(p.relative_to(view).as_posix() for p in view.rglob("*")) == ["alpha", "alpha/SKILL.md", "alpha/run.sh"]
+    assert os.stat(view / "alpha" / "run.sh").st_mode & 0o777 == 0o755
+    assert os.stat(view / "alpha" / "SKILL.md").st_mode & 0o777 == 0o644
+    assert skills.view(AgentSpec(name="coder", skills=("alpha",))) == view
+    (alpha / "run.sh").write_text("echo changed")
+    assert skills.view(AgentSpec(name="coder", skills=("alpha",))) != view
+    assert skills.view(AgentSpec(name="plain")) is None
+
+
+def test_what_a_former_process_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "views" / "old").mkdir(parents=True)
+    Skills(tmp_path / "shared", tmp_path / "agents", tmp_path / "views")
+    assert not (tmp_path / "views").exists()
+
+
+def test_health_says_which_folder_cannot_be_used(skills: Skills, tmp_path: Path) -> None:
+    assert SkillsModule(skills).health().detail == "2 skills"
+    (tmp_path / "shared" / "void").mkdir()
+    other = Skills(tmp_path / "shared", tmp_path / "agents", tmp_path / "views")
+    assert SkillsModule(other).health().detail == {"void": "there is no SKILL.md"}
+
+
+def test_the_skills_that_ship_follow_the_format() -> None:
+    found = find_skills(share() / "configs" / "skills")
+    assert [skill.name for skill in found.skills] == ["data-analysis", "sympy"]
+    assert not found.bad
+    assert [skill.warnings for skill in found.skills] == [(), ()]
+
+
+def ask(skills: Skills, arguments: str):
+    async def quiet(_output: object) -> None: ...
+
+    (source,) = SkillsModule(skills).tools
+    ctx = CallContext(who=SYSTEM, run_id="run_a", session_id=None, agent=ALL, timeout_s=9, idempotency_key="k", emit=quiet)
+    return asyncio.run(source.call(ToolCall("call_a", "read_skill", arguments), ctx))
