@@ -7,17 +7,20 @@ export UV_SYSTEM_CERTS ?= 1
 export GOAL := $(firstword $(MAKECMDGOALS) run)
 
 # Debian packages that tests use; without them, and where they cannot be installed, those tests are skipped aloud.
-TEST_PACKAGES := postgresql
+TEST_PACKAGES := postgresql $(if $(shell command -v dockerd),,docker.io) bubblewrap libseccomp2 e2fsprogs
 
 # An environment that was moved or copied here keeps its old place in its scripts: scripts/install.sh builds it anew.
 MOVED := $(shell [ "$$(cat .venv/.home 2>/dev/null)" = "$(CURDIR)" ] || rm -f .venv/.run .venv/.dev)
 
 COMPILE := $(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url
 
-.PHONY: run test build check bench dist demo test-deps lock migration clean help
+.PHONY: run test build check bench dist demo image test-deps lock migration clean help
 
+# What code runs in comes up behind the server: scripts/sandbox.sh installs bubblewrap where nothing is, the server builds the
+# image. SANDBOX=none leaves the machine as it is.
+run: export AGENTRT_CONTAINERS__BUILD_IMAGE ?= $(if $(filter none,$(SANDBOX)),false,true)
 run: .venv/.run ## start the server (ARGS="--addr :8081" and so on)
-	@exec $(BIN)/agentrt serve $(ARGS)
+	@(SANDBOX='$(SANDBOX)' scripts/sandbox.sh $$$$ &); exec $(BIN)/agentrt serve $(ARGS)
 
 test: .venv/.dev test-deps ## run all tests (ARGS="tests/journal -x" for some)
 	$(BIN)/python -m pytest $(ARGS)
@@ -38,6 +41,9 @@ dist: .venv/.dev ## wheel, sdist and the single file agentrt.pyz, in dist/
 
 demo: .venv/.dev ## one real chat with a tool through the OpenAI SDK, its events as they happen
 	$(BIN)/python examples/clients/demo.py
+
+image: .venv/.run ## build the image that code runs on (ARGS="--base host" and so on)
+	@$(BIN)/agentrt image build $(ARGS)
 
 test-deps: ## install what tests use and the machine lacks (root on Debian)
 	@scripts/test-deps.sh $(TEST_PACKAGES)

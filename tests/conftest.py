@@ -1,3 +1,14 @@
 """What tests everywhere may ask for; the fixtures themselves are in tests/fixtures/."""
 
-pytest_plugins = ["fixtures.postgres", "fixtures.live_server", "upstreams.http_upstream", "upstreams.openai_upstream"]
+pytest_plugins = [
+    # each before those that build upon it
+    "fixtures.dockerd",
+    "fixtures.images",
+    "fixtures.engines",
+    "fixtures.boxes",
+    "fixtures.postgres",
+    "fixtures.live_server",
+    "fixtures.code_server",
+    "upstreams.http_upstream",
+    "upstreams.openai_upstream",
+]

@@ -20,8 +20,14 @@ PACKAGES = sorted(face.parent for face in SOURCE.glob("*/__init__.py"))
 REFUSED_NAMES = {"runtime", "manager", "core", "base", "common", "utils", "util", "helpers", "helper", "misc"}
 # What serves the system itself (recovery, reapers, the fold of a journal) and therefore every tenant at once.
 SERVE_THE_SYSTEM = {
+    "Blobs.clear",
     "Blobs.purge",
+    "Blobs.receiving",
+    "Blobs.sweep",
+    "FileTable.expire",
     "FileTable.forget",
+    "FileTable.referred_to",
+    "FileTable.runs_since",
     "RunService.sweep",
     "RunTable.forget",
     "RunTable.forget_claims",

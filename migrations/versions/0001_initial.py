@@ -24,15 +24,25 @@ def upgrade() -> None:
         sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("run_id", sa.String(length=40), nullable=False),
+        sa.Column("user", sa.String(length=255), nullable=False),
+        sa.Column("purpose", sa.String(length=32), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("media_type", sa.String(length=255), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("tenant", "id", "run_id", name=op.f("pk_files")),
     )
     with op.batch_alter_table("files", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_files_run_id"), ["run_id"], unique=False)
+        batch_op.create_index(
+            "ix_files_expires_at",
+            ["expires_at"],
+            unique=False,
+            sqlite_where=sa.text("expires_at IS NOT NULL"),
+            postgresql_where=sa.text("expires_at IS NOT NULL"),
+        )
+        batch_op.create_index("ix_files_run_id", ["run_id", "created_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_files_sha256"), ["sha256"], unique=False)
 
     op.create_table(
@@ -82,6 +92,8 @@ def upgrade() -> None:
         sa.Column("cache_write_tokens", sa.BigInteger(), nullable=False),
         sa.Column("audio_input_tokens", sa.BigInteger(), nullable=False),
         sa.Column("audio_output_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("image_input_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("image_output_tokens", sa.BigInteger(), nullable=False),
         sa.Column("estimated", sa.Integer(), nullable=False),
         sa.Column("cost", sa.BigInteger(), nullable=False),
         sa.Column("unpriced", sa.Integer(), nullable=False),
@@ -148,7 +160,12 @@ def downgrade() -> None:
     op.drop_table("idempotency_keys")
     with op.batch_alter_table("files", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_files_sha256"))
-        batch_op.drop_index(batch_op.f("ix_files_run_id"))
+        batch_op.drop_index("ix_files_run_id")
+        batch_op.drop_index(
+            "ix_files_expires_at",
+            sqlite_where=sa.text("expires_at IS NOT NULL"),
+            postgresql_where=sa.text("expires_at IS NOT NULL"),
+        )
 
     op.drop_table("files")
     op.drop_table("config_versions")

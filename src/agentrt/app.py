@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,16 +15,17 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
 from agentrt import __version__
-from agentrt.agents import AgentSpec, SessionRule, check
+from agentrt.agents import AgentSpec, SandboxRule, SessionRule, check
 from agentrt.bus import Bus, ConfigChanged
 from agentrt.configs import ConfigStore, Kind
+from agentrt.containers import ContainerOptions, Containers, Egress
 from agentrt.db import Database, Migrations, Ownership
 from agentrt.files import Blobs, Files, ImageFetcher, RecentImages
 from agentrt.http import Edge, Health, JsonRequest, LeanLitestar, docs_routes, health_routes, on_error, openapi
 from agentrt.journal import Journal
 from agentrt.kernel import Invalid, Module, ModuleHealth, Principal, SystemClock, new_id, share
 from agentrt.mcp_registry import McpRegistry, McpServers, servers_in
-from agentrt.messages import Message
+from agentrt.messages import Message, ToolCall
 from agentrt.metrics import CountedRequests, Metrics, Tallies
 from agentrt.openai_api import OpenAIApi
 from agentrt.providers import Abilities, OfflineRules, Price, ProviderEntry, Providers, entries_from, own_wires
@@ -40,6 +42,9 @@ from agentrt.runs import (
     RunTable,
     Scheduler,
     ToolCaller,
+    ToolRunResult,
+    ToolRuns,
+    direct,
     inline_files,
     project,
 )
@@ -66,6 +71,7 @@ class Services(msgspec.Struct, frozen=True):
     providers: Providers
     tools: ToolBox
     runs: RunService
+    tool_runs: ToolRuns
     sessions: SessionService
     skills: Skills
     tallies: Tallies
@@ -77,6 +83,7 @@ class Application:
     def __init__(self, settings: Settings, services: Services, scheduler: Scheduler, registry: McpRegistry | None) -> None:
         self.settings, self.services = settings, services
         self._scheduler, self._registry = scheduler, registry
+        self.containers: Containers | None = None
         self.modules: list[Module] = []
         self.draining = False
         self.asgi: ASGIApp
@@ -104,9 +111,7 @@ class Application:
     def health(self) -> Health:
         modules = {module.name: module.health() for module in self.modules}
         for name in ("mcp_registry", "containers"):
-            modules.setdefault(
-                name, ModuleHealth("off", "switched off" if name == "mcp_registry" else "not part of this release")
-            )
+            modules.setdefault(name, ModuleHealth("off", "switched off"))
         trouble = self.services.journal.trouble()
         modules["database"] = ModuleHealth("failed", trouble) if trouble else ModuleHealth("ok")
         agent, model, skipped = self.default_model()
@@ -115,7 +120,7 @@ class Application:
             status="degraded" if bad or self.draining else "healthy",
             version=__version__,
             mcp_server_connected=self._registry.connected() if self._registry else False,
-            client_initialized=False,
+            client_initialized=self.containers is not None and self.containers.answers,
             active_runs=self._scheduler.active,
             queued_runs=self._scheduler.queued,
             default_agent={"name": agent, "model": model, "skipped": skipped},
@@ -138,8 +143,12 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
         registry = _registry(settings, services) if settings.enabled("mcp_registry") else None
         app = Application(settings, services, scheduler, registry)
         app.modules += [configs, providers]
+        if settings.enabled("containers"):
+            app.containers = _containers(settings, services, lambda: app.asgi)
         metrics = Metrics(services.tallies, bus, app.gauges)
-        own = [registry, SkillsModule(services.skills), Files(), Sessions(), _openai_api(settings, services), metrics]
+        skills = SkillsModule(services.skills)
+        files = Files(services.blobs, services.journal.begun)
+        own = [registry, app.containers, skills, files, Sessions(), _openai_api(settings, services), metrics]
         for module in [*own, *_foreign(settings, services)]:
             if module is not None:
                 app.modules.append(await stack.enter_async_context(module))
@@ -175,7 +184,7 @@ async def _build_runs(
     tallies = Tallies()
     projectors = (project, sessions_table.project)
     journal = await stack.enter_async_context(Journal(db, bus, CLOCK, projectors, (tallies.see,)))
-    blobs = Blobs(settings.data_dir / "files", db, CLOCK)
+    blobs = Blobs(settings.data_dir / "files", db, CLOCK, max_upload_bytes=settings.max_file_bytes)
     box = ToolBox([BuiltinTools(CLOCK)], blobs.put)
     sessions = SessionService(journal, sessions_table, CLOCK)
     catalogue = Catalogue(configs, settings.default_agent)
@@ -197,7 +206,8 @@ async def _build_runs(
         grace_s=settings.shutdown_grace_s,
     )
     runs = RunService(journal, runs_table, scheduler, acceptance, sessions, blobs, CLOCK)
-    return Services(settings, bus, configs, journal, blobs, providers, box, runs, sessions, skills, tallies), scheduler
+    calls = ToolRuns(journal, scheduler, catalogue, box)
+    return Services(settings, bus, configs, journal, blobs, providers, box, runs, calls, sessions, skills, tallies), scheduler
 
 
 def _skills(settings: Settings) -> Skills:
@@ -209,13 +219,38 @@ def _registry(settings: Settings, services: Services) -> McpRegistry:
     return McpRegistry(lambda: _servers(settings, services.configs), bus=services.bus, blobs=services.blobs, env=settings.env)
 
 
+def _containers(settings: Settings, services: Services, application: Callable[[], ASGIApp]) -> Containers:
+    try:
+        options = msgspec.convert(settings.containers, ContainerOptions, strict=False)
+    except msgspec.ValidationError as exc:
+        raise Invalid(f"containers in the settings: {exc}", code="settings_invalid") from exc
+
+    def sight(agent: AgentSpec) -> Mapping[str, Path]:
+        skills = services.skills.view(agent)
+        return {} if skills is None else {"skills": skills}
+
+    async def call(who: Principal, sandbox: SandboxRule, call: ToolCall, **details: Any) -> ToolRunResult:
+        return await services.tool_runs.call(who, direct("sandbox", sandbox), call, **details)
+
+    return Containers(
+        options,
+        settings.data_dir / "containers",
+        bus=services.bus,
+        blobs=services.blobs,
+        clock=CLOCK,
+        caller=call,
+        sight=sight,
+        egress=Egress(options.upstreams, settings.env, application, services.runs.record),
+    )
+
+
 def _openai_api(settings: Settings, services: Services) -> OpenAIApi:
     return OpenAIApi(
         services.runs,
         services.configs,
         services.providers,
         services.tools,
-        EmbeddingRuns(services.journal, services.providers),
+        EmbeddingRuns(services.journal, services.providers, services.runs.parent_of),
         CLOCK,
         default_agent=settings.default_agent,
         bare_models=settings.bare_models,

@@ -46,6 +46,18 @@ class ProviderTripped(Signal, frozen=True):
     state: str
 
 
+class SandboxesChanged(Signal, frozen=True):
+    """Whether code can run here has changed."""
+
+
+class SandboxDied(Signal, frozen=True):
+    """A sandbox that somebody held ended without being asked to. `reason`: `oom`, `killed`, `exited`, `engine`."""
+
+    sandbox_id: str
+    pool: str
+    reason: str
+
+
 class Subscription(Generic[S]):
     """One reader's queue. Iterate it; it ends when the bus closes."""
 

@@ -176,7 +176,7 @@ def test_a_reader_that_leaves_at_the_end_of_a_run_is_no_error_either(started, sc
 def test_help_comes_at_once_and_every_command_explains_itself(agentrt):
     assert agentrt("--help").stdout.startswith("Usage: agentrt")
     assert agentrt("--version").stdout.startswith("agentrt, version ")
-    for command in ("serve", "chat", "run", "runs", "sessions", "config", "doctor", "db", "openapi"):
+    for command in ("serve", "chat", "run", "runs", "sessions", "config", "doctor", "image", "db", "openapi"):
         done = agentrt(command, "--help")
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith(f"Usage: agentrt {command}")

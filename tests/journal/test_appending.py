@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from agentrt.events import FinalText, RunCompleted
 from agentrt.journal import Journal
-from agentrt.kernel import Conflict, Unavailable
+from agentrt.kernel import Conflict, Invalid, Unavailable
 from fixtures.journals import OpenJournal, opener
 
 
@@ -115,6 +115,25 @@ async def test_a_bad_append_does_not_fail_its_neighbours(open_journal: OpenJourn
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("bad", ["store what no column takes", "no encoding for \ud800"])
+async def test_a_value_that_the_database_refuses_is_nobodys_outage(open_journal: OpenJournal, bad: str) -> None:
+    async with open_journal() as journal:
+        await journal.append("run_a", said("good"))
+        with pytest.raises(Invalid, match="cannot store this"):
+            await journal.append("run_a", said(bad))
+        assert journal.trouble() == ""
+        assert await texts(journal, "run_a") == ["good"]
+
+
+@pytest.mark.anyio
+async def test_a_nul_that_postgresql_refuses_is_nobodys_outage_either(postgres_url: str) -> None:
+    async with opener(postgres_url.replace("postgresql:", "postgresql+asyncpg:"))() as journal:
+        with pytest.raises(Invalid, match="cannot store this"):
+            await journal.append("run_\x00", said("good"))
+        assert journal.trouble() == ""
+
+
+@pytest.mark.anyio
 async def test_what_follows_an_end_in_the_same_moment_stands_behind_it(open_journal: OpenJournal) -> None:
     async with open_journal() as journal:
         await journal.append("run_a", said("start"))
@@ -156,6 +175,7 @@ async def test_purging_leaves_other_runs_alone(open_journal: OpenJournal) -> Non
             await journal.append(run_id, [*said("x"), RunCompleted()])
         await journal.purge(["run_a"])
         assert await journal.read("run_a") == [] and len(await journal.read("run_b")) == 2
+        assert await journal.begun(["run_a", "run_b", "run_never"]) == {"run_b"}
 
 
 WRITER = """

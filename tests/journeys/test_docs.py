@@ -24,6 +24,13 @@ def operations(document):
     return [(method, path, operation) for path, item in document["paths"].items() for method, operation in item.items()]
 
 
+@pytest.mark.parametrize("path", ["/schema/nothing", "/schema/openapi.yaml", "/schema/a/b"])
+def test_what_is_not_there_is_a_problem_like_everywhere(api, path):
+    answer = api.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert answer.json()["detail"] == f"there is nothing at GET {path}"
+
+
 def test_the_page_needs_nothing_from_elsewhere(api):
     page = api.get("/docs")
     assert page.status_code == 200 and page.headers["content-type"] == "text/html; charset=utf-8"

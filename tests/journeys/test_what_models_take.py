@@ -220,6 +220,43 @@ def test_what_cannot_be_satisfied_is_an_error_with_the_reason(world: World) -> N
     assert run["usage"]["input_tokens"] == 33, "all three answers were paid for"
 
 
+def test_on_every_wire_after_a_tool_s_result_with_and_without_a_stream(world: World) -> None:
+    called, wrong = ("older__picture", {}), '{"town": 1}'
+    speakers: dict[str, tuple[Any, Any, Reply]] = {
+        "gpt": (world.openai, openai_upstream, openai_upstream.calls(called)),
+        "claude": (world.anthropic, anthropic_upstream, anthropic_upstream.calls(called, think=False)),
+        "twin": (world.gemini, gemini_upstream, gemini_upstream.calls(called)),
+        "llama": (world.ollama, ollama_upstream, ollama_upstream.calls(called)),
+    }
+    for agent, (upstream, speaks, calling) in speakers.items():
+        for ask in (world.ask, world.streamed):
+            upstream.script(calling, *[speaks.says(wrong)] * 3)
+            with pytest.raises(openai.APIError) as failed:
+                ask(agent, "Which city?", response_format=FORM)
+            assert failed.value.code == "response_format_unsatisfied", (agent, ask.__name__)
+            assert "'town'" in failed.value.message or '"town"' in failed.value.message, failed.value.message
+            upstream.script(calling, speaks.says(wrong), speaks.says('{"city": "Rome"}'))
+            if ask == world.ask:
+                (choice,) = world.ask(agent, "Which city?", response_format=FORM).choices
+                assert (choice.message.content, choice.finish_reason) == ('{"city": "Rome"}', "stop")
+            else:
+                assert ask(agent, "Which city?", response_format=FORM) == ('{"city": "Rome"}', ["stop"])
+
+
+def test_what_was_shown_before_it_broke_the_form_is_never_followed_by_another_answer(world: World) -> None:
+    """Gemini keeps to a schema by itself, so its text streams: should it break it all the same, the stream ends in an error."""
+    world.gemini.script(gemini_upstream.says('{"town": 1}'), gemini_upstream.says('{"city": "Rome"}'))
+    shown = ""
+    with pytest.raises(openai.APIError) as failed:
+        for chunk in world.ask("bare", "Which city?", stream=True, response_format=FORM):
+            shown += "".join(choice.delta.content or "" for choice in chunk.choices)
+    assert (shown, failed.value.code) == ('{"town": 1}', "model_failed_midway")
+    assert "form that was asked for" in failed.value.message
+    world.gemini.script(gemini_upstream.says('{"town": 1}'), gemini_upstream.says('{"city": "Rome"}'))
+    (choice,) = world.ask("bare", "Which city?", response_format=FORM).choices
+    assert choice.message.content == '{"city": "Rome"}'
+
+
 def test_a_cut_answer_is_handed_on_as_such(world: World) -> None:
     world.openai.script(openai_upstream.streams({"content": '{"city": "Ro'}, finish="length"))
     assert world.streamed("gpt", "Which city?", response_format=FORM) == ('{"city": "Ro', ["length"])

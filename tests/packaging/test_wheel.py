@@ -25,6 +25,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_carries_what_it_needs_and_no_rubbish(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     needed = {"alembic.ini", "migrations/env.py", "configs/agents/default.yaml", "configs/mcp/servers.yaml"}
+    needed |= {"configs/images/sandbox/Dockerfile", "configs/images/sandbox/provision.sh"}
     assert needed <= {name.removeprefix("agentrt/_share/") for name in names}
     assert any(name.startswith("agentrt/_share/migrations/versions/0001") for name in names)
     assert any(name.startswith("agentrt/_share/examples/mcp-servers/echo/") for name in names)

@@ -11,13 +11,18 @@ from agentrt.events import TextDelta
 from agentrt.messages import Usage
 from agentrt.messages import says as message
 from agentrt.providers import Chunk, Done, ModelAsk, ModelClient, ModelFailure, ProviderEntry, Providers
-from upstreams.gemini_upstream import GeminiUpstream, calls, event, piece, refuses, retry_in, says, streams
+from upstreams.gemini_upstream import GeminiUpstream, calls, event, piece, quota, refuses, retry_in, says, streams
 from upstreams.http_upstream import Gate, Reply, page
 
 pytestmark = pytest.mark.anyio
 
 ASK = ModelAsk(model="gemini-3-flash-preview", messages=(message("user", "Hi"),), call_prefix="call_abc")
 SSE = (("content-type", "text/event-stream"),)
+
+
+@pytest.fixture(params=["native", "sdk"])
+def carrier(request: pytest.FixtureRequest) -> str:
+    return request.param
 
 
 @pytest.fixture
@@ -148,6 +153,31 @@ async def test_how_long_to_wait_is_read_from_the_details(acme: Any, upstream: Ge
         assert (await failure_of(client)).retry_after_s == 37.5
 
 
+@pytest.mark.parametrize(
+    ("spent", "attempts"),
+    [
+        ("GenerateRequestsPerDayPerProjectPerModel-FreeTier", 1),
+        ("GenerateContentInputTokensPerModelPerMinute-FreeTier", 2),
+    ],
+)
+async def test_a_quota_of_the_day_is_not_waited_for(acme: Any, upstream: GeminiUpstream, spent: str, attempts: int) -> None:
+    upstream.script(*[refuses(429, "quota", "RESOURCE_EXHAUSTED", quota(spent), retry_in("0.01s"))] * 2)
+    async with acme(attempts=2, wire="gemini") as client:
+        with pytest.raises(ModelFailure) as caught:
+            await collect(client)
+    assert (caught.value.code, caught.value.retryable) == ("rate_limit", attempts == 2)
+    assert caught.value.retry_after_s == (None if attempts == 1 else 0.01)
+    assert len(upstream.chats) == attempts
+
+
+async def test_a_web_page_says_how_the_address_should_look(acme: Any, upstream: GeminiUpstream) -> None:
+    upstream.script(page(200), page(404))
+    async with acme(wire="gemini") as client:
+        for _ in range(2):
+            message = (await failure_of(client)).message
+            assert message.endswith("its base URL usually has no path, as in https://generativelanguage.googleapis.com")
+
+
 async def test_a_passing_failure_is_tried_again(acme: Any, upstream: GeminiUpstream) -> None:
     upstream.script(refuses(503, "overloaded", "UNAVAILABLE"), refuses(429, "slow", "RESOURCE_EXHAUSTED", retry_in("0s")))
     async with acme(attempts=3, wire="gemini") as client:
@@ -189,9 +219,10 @@ async def test_an_answer_that_was_complete_survives_the_loss_of_its_end(acme: An
         assert text_of(await collect(client)) == "All."
 
 
-async def test_silence_has_an_end(acme: Any, upstream: GeminiUpstream) -> None:
+async def test_silence_has_an_end(acme: Any, upstream: GeminiUpstream, carrier: str) -> None:
     upstream.script(Reply(status=0, end="hang"), says("Half", end="hang"))
-    async with acme(wire="gemini", first_token_s=0.15, idle_s=0.1) as client:
+    first_token_s = 0.15 if carrier == "native" else 2  # the SDK is made within it
+    async with acme(wire="gemini", first_token_s=first_token_s, idle_s=0.1) as client:
         assert [(await failure_of(client)).code for _ in range(2)] == ["timeout_first_token", "timeout_idle"]
 
 

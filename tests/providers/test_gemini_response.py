@@ -269,10 +269,15 @@ def test_other_candidates_are_passed_over() -> None:
 def test_tokens_are_counted_by_kind() -> None:
     counted = usage(100, 20, 30, 64) | {
         "toolUsePromptTokenCount": 9,
-        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 75}, {"modality": "AUDIO", "tokenCount": 25}],
+        "promptTokensDetails": [
+            {"modality": "TEXT", "tokenCount": 35},
+            {"modality": "AUDIO", "tokenCount": 25},
+            {"modality": "IMAGE", "tokenCount": 40},
+        ],
+        "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 15}],
     }
     assert done(body(piece({"text": "x"}, finish="STOP", usageMetadata=counted))).usage == Usage(
-        input=109, output=50, cached=64, reasoning=30, audio_input=25
+        input=109, output=50, cached=64, reasoning=30, audio_input=25, image_input=40, image_output=15
     )
 
 

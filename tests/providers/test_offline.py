@@ -94,6 +94,13 @@ async def test_code_is_executed_where_a_code_tool_is_on_offer() -> None:
     fenced = "Run this python script:\n```python\nfor i in range(2):\n    print(i)\n```"
     calls, _ = await loop(fenced, PYTHON)
     assert calls == [("box__execute_python", {"code": "for i in range(2):\n    print(i)\n"})]
+    calls, _ = await loop("Execute this Python code: x = 1\nprint(x)", PYTHON)
+    assert calls == [("box__execute_python", {"code": "x = 1\nprint(x)"})]
+    bash = tool("execute_bash", command="string")
+    assert await loop("Run this shell command: ls -l | wc -l", PYTHON, bash, result="3") == (
+        [("execute_bash", {"command": "ls -l | wc -l"})],
+        "The command ran. Its result:\n\n3",
+    )
 
 
 async def test_without_a_code_tool_it_says_so_and_does_what_it_can() -> None:

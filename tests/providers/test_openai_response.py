@@ -183,6 +183,15 @@ def test_usage_may_come_with_the_last_piece_or_with_every_one() -> None:
     assert done(body(*pieces)).usage == Usage(input=5, output=2)
 
 
+def test_sound_images_and_what_a_cache_took_are_counted_as_such() -> None:
+    counted = usage(100, 50, 0, 0) | {
+        "prompt_tokens_details": {"audio_tokens": 20, "image_tokens": 30, "cache_write_tokens": 10},
+        "completion_tokens_details": {"audio_tokens": 5, "image_tokens": 40},
+    }
+    read = done(body(chunk({"content": "a"}, "stop", usage=counted), b"[DONE]")).usage
+    assert read == Usage(100, 50, cache_write=10, audio_input=20, audio_output=5, image_input=30, image_output=40)
+
+
 def test_usage_is_estimated_where_none_is_reported() -> None:
     assert done(body(chunk({"content": "word" * 10}, "stop"), b"[DONE]")).usage == Usage(input=3, output=10, estimated=True)
 

@@ -17,6 +17,7 @@ PLAIN = Price(input=3.0, output=15.0)
 FULL = Price(
     input=3.0, output=15.0, cached=0.3, cache_write=3.75, reasoning=20.0, audio_input=40.0, audio_output=80.0, request=0.01
 )
+IMAGES = Price(input=3.0, output=15.0, image_input=10.0, image_output=120.0)
 TIERED = Price(
     input=1.0,
     output=10.0,
@@ -36,6 +37,13 @@ TABLE: dict[str, tuple[Price, Usage, float | None]] = {
     "and may have a price of its own": (FULL, Usage(0, 1_000_000, reasoning=1_000_000), 20.01),
     "sound costs as sound": (FULL, Usage(100_000, 100_000, audio_input=100_000, audio_output=100_000), 4.0 + 8.0 + 0.01),
     "kinds that overlap make nothing negative": (FULL, Usage(100, 0, cached=100, audio_input=50), 30e-6 + 2000e-6 + 0.01),
+    "images cost as images": (IMAGES, Usage(1_000_000, 100_000, image_input=500_000, image_output=100_000), 1.5 + 5.0 + 12.0),
+    "and without a price of their own as the rest": (PLAIN, Usage(1_000_000, 100_000, image_input=9, image_output=9), 4.5),
+    "what was cached is paid once though it was an image": (
+        Price(input=3.0, output=15.0, cached=0.3),
+        Usage(1_000_000, 0, cached=1_000_000, image_input=900_000),
+        0.3,
+    ),
     "below a tier": (TIERED, Usage(200_000, 100_000), 1.2),
     "above it all of the call costs more": (TIERED, Usage(200_001, 100_000), 0.400002 + 1.5),
     "the highest tier reached counts": (TIERED, Usage(600_000, 0), 2.4),
@@ -115,6 +123,17 @@ def test_the_sum_is_the_librarys_for_models_of_every_wire() -> None:
                     expected = genai_prices.calc_price(genai_prices.Usage(**used), model, provider_id=theirs).total_price
                     cost = await providers.facts.cost(f"{provider}/{model}", usage)
                     assert cost == pytest.approx(float(expected), abs=1e-12), (model, used)
+
+    asyncio.run(main())
+
+
+def test_an_image_that_a_model_makes_costs_what_the_library_says() -> None:
+    async def main() -> None:
+        async with listed() as providers:
+            used = genai_prices.Usage(input_tokens=100, output_tokens=1300, output_image_tokens=1290)
+            expected = genai_prices.calc_price(used, "gemini-2.5-flash-image", provider_id="google").total_price
+            cost = await providers.facts.cost("gemini/gemini-2.5-flash-image", Usage(100, 1300, image_output=1290))
+            assert cost == pytest.approx(float(expected), abs=1e-12)
 
     asyncio.run(main())
 

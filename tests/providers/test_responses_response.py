@@ -211,3 +211,12 @@ def test_an_answer_may_end_without_its_last_blank_line() -> None:
 def test_the_last_word_on_usage_holds() -> None:
     _, done = read(body_of(streams(message("a"), usage=usage(given=100, output=9, cached=0, reasoning=0, written=0))))
     assert done.usage == Usage(100, 9)
+
+
+def test_sound_and_images_are_counted_as_such() -> None:
+    counted = usage(given=100, output=50) | {
+        "input_tokens_details": {"image_tokens": 30, "audio_tokens": 20},
+        "output_tokens_details": {"image_tokens": 40, "audio_tokens": 5},
+    }
+    _, done = read(body_of(streams(message("a"), usage=counted)))
+    assert done.usage == Usage(100, 50, audio_input=20, audio_output=5, image_input=30, image_output=40)

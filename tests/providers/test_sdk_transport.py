@@ -20,6 +20,7 @@ from agentrt.providers.transport import Transport
 from upstreams import anthropic_upstream
 from upstreams.anthropic_upstream import AnthropicUpstream
 from upstreams.bedrock_upstream import BedrockUpstream, exception, wrapped
+from upstreams.gemini_upstream import GeminiUpstream
 from upstreams.http_upstream import Reply
 from upstreams.openai_upstream import OpenAIUpstream, says
 from upstreams.responses_upstream import ResponsesUpstream
@@ -125,6 +126,40 @@ async def test_vertex_is_asked_at_the_address_of_a_project(start_upstream: Any) 
 
 
 @pytest.mark.parametrize(
+    ("model", "place"),
+    [
+        ("gemini-3-flash-preview", "publishers/google/models/gemini-3-flash-preview"),
+        ("projects/other/locations/eu/endpoints/7", None),
+    ],
+)
+async def test_vertex_is_asked_for_gemini_too(start_upstream: Any, model: str, place: str | None) -> None:
+    upstream: GeminiUpstream = start_upstream(GeminiUpstream)
+    sdk = {"kind": "vertex", "region": "europe-west1", "project_id": "p-1", "access_token": "a-token"}
+    async with speaking(wire="gemini", base_url=upstream.base_url, sdk=sdk, headers={"x-team": "blue"}) as client:
+        assert await text_of(client, msgspec.structs.replace(HI, model=model)) == "Hello from upstream."
+    asked = upstream.requests[0]
+    where = f"projects/p-1/locations/europe-west1/{place}" if place else model
+    assert asked.path == f"/v1beta1/{where}:streamGenerateContent?alt=sse"
+    assert (asked.headers["authorization"], asked.headers["x-team"]) == ("Bearer a-token", "blue")
+    assert "x-goog-api-key" not in asked.headers
+    assert asked.body == {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "gemini"])
+async def test_who_has_no_credentials_for_a_cloud_hears_where_they_come_from(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wire: str
+) -> None:
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    sdk = {"kind": "vertex", "region": "global", "project_id": "p"}
+    async with speaking(wire=wire, base_url="http://127.0.0.1:9", sdk=sdk) as client:
+        failure = await failure_of(client)
+    assert (failure.code, failure.retryable) == ("authentication", False)
+    assert "acme: its SDK cannot ask: Your default credentials were not found." in failure.message
+
+
+@pytest.mark.parametrize(
     ("fields", "package"),
     [
         (
@@ -132,10 +167,14 @@ async def test_vertex_is_asked_at_the_address_of_a_project(start_upstream: Any) 
             "boto",
         ),
         ({"wire": "anthropic", "sdk": {"kind": "vertex", "region": "global", "project_id": "p"}}, "google"),
+        ({"wire": "gemini", "sdk": {"kind": "vertex", "region": "global", "project_id": "p"}}, "google.genai"),
+        ({"wire": "gemini", "api_key": "very-secret"}, "google.genai"),
         ({"sdk": {"kind": "azure", "api_version": "v1", "azure_ad": True}}, "azure"),
     ],
 )
-async def test_a_package_that_is_missing_is_named(fields: dict[str, Any], package: str) -> None:
+async def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], package: str) -> None:
+    for name in ("google.auth", "google.genai"):  # the tests have them, who installs the server need not
+        monkeypatch.setitem(sys.modules, name, None)
     async with speaking(base_url="http://127.0.0.1:9", **fields) as client:
         failure = await failure_of(client)
     assert (failure.code, failure.retryable) == ("authentication", False)
@@ -151,19 +190,24 @@ async def test_what_the_sdk_misses_is_said_in_its_words(monkeypatch: pytest.Monk
     assert "No region was given" in failure.message
 
 
-@pytest.mark.parametrize("wire", ["openai", "openai_responses", "anthropic"])
+@pytest.mark.parametrize("wire", ["openai", "openai_responses", "anthropic", "gemini"])
 async def test_no_key_of_the_environment_goes_to_another_address(
     start_upstream: Any, monkeypatch: pytest.MonkeyPatch, wire: str
 ) -> None:
-    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "GEMINI_API_KEY", "GOOGLE_API_KEY"):
         monkeypatch.setenv(name, "sk-of-the-environment")
-    kinds: dict[str, Any] = {"openai": OpenAIUpstream, "openai_responses": ResponsesUpstream, "anthropic": AnthropicUpstream}
+    kinds: dict[str, Any] = {
+        "openai": OpenAIUpstream,
+        "openai_responses": ResponsesUpstream,
+        "anthropic": AnthropicUpstream,
+        "gemini": GeminiUpstream,
+    }
     upstream = start_upstream(kinds[wire])
     async with speaking(wire=wire, base_url=upstream.base_url) as client:
         assert await text_of(client) == "Hello from upstream."
     for asked in upstream.requests:
         assert "sk-of-the-environment" not in str(asked.headers)
-        assert asked.headers["authorization"] == "Bearer none"
+        assert asked.headers.get("x-goog-api-key") == "none" or asked.headers["authorization"] == "Bearer none"
 
 
 async def test_bytes_are_sent_as_they_were_made(upstream: OpenAIUpstream) -> None:
@@ -208,7 +252,8 @@ async def test_a_stream_that_nobody_reads_can_be_closed(upstream: OpenAIUpstream
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"wire": "gemini"}, "no SDK speaks the wire 'gemini'"),
+        ({"wire": "ollama"}, "no SDK speaks the wire 'ollama'"),
+        ({"sdk": {"kind": "gemini"}}, "the SDK 'gemini' does not speak the wire 'openai'"),
         ({"sdk": {"kind": "bedrock"}}, "the SDK 'bedrock' does not speak the wire 'openai'"),
         ({"wire": "anthropic", "sdk": {"kind": "azure"}}, "the SDK 'azure' does not speak the wire 'anthropic'"),
         ({"client": "native", "sdk": {"kind": "openai"}}, "'sdk' needs 'client: sdk'"),

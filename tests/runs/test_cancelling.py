@@ -98,6 +98,24 @@ async def test_what_has_ended_cannot_be_cancelled_and_what_is_cancelled_stays_so
         assert (await house.story(done))[-1] == "run_completed"
 
 
+async def test_who_cancels_a_run_that_ends_at_this_very_moment_hears_how_it_ended(houses: Houses) -> None:
+    async with houses.open() as house:
+        for _ in range(20):
+            held = Held("a", then="b")
+            houses.model.will(held)
+            live = await house.start()
+            await held.showing.wait()
+            cancelling = asyncio.ensure_future(house.runs.cancel(SYSTEM, live.id))
+            held.go.set()
+            (outcome,) = await asyncio.gather(cancelling, return_exceptions=True)
+            await house.ended(live)
+            status = (await house.runs.get(SYSTEM, live.id)).status
+            if isinstance(outcome, Conflict):
+                assert (status, outcome.code) == ("completed", "run_ended")
+            else:
+                assert (status, outcome.status) == ("cancelled", "cancelled")  # type: ignore[union-attr]
+
+
 async def test_nobody_cancels_another_tenant_s_run(houses: Houses) -> None:
     async with houses.open() as house:
         live = await house.run()

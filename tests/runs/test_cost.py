@@ -1,5 +1,7 @@
 """What runs cost: written with each attempt, summed in the run, kept within a budget."""
 
+import asyncio
+
 import pytest
 
 from agentrt import events as e
@@ -27,7 +29,7 @@ async def test_the_offline_model_is_known_to_be_free(houses: Houses) -> None:
 
 async def test_every_call_is_priced_by_who_answered(houses_on_each: Houses) -> None:
     houses_on_each.prices |= {"acme/*": PRICE}
-    usage = Usage(10, 5, cached=4, reasoning=2, cache_write=3, audio_input=1, audio_output=1)
+    usage = Usage(10, 5, cached=4, reasoning=2, cache_write=3, audio_input=1, audio_output=1, image_input=2)
     houses_on_each.model.will(calls(("clock", "{}"), by="acme/a"), answers("now", usage=usage, by="acme/b"))
     async with houses_on_each.open() as house:
         live = await house.run()
@@ -36,7 +38,7 @@ async def test_every_call_is_priced_by_who_answered(houses_on_each: Houses) -> N
         assert (view.usage.cache_write_tokens, view.usage.audio_input_tokens, view.usage.audio_output_tokens) == (3, 1, 1)
         steps = await house.runs.steps(SYSTEM, live.id)
         assert [step.cost_usd for step in steps] == [SOME_COST, None, SOME_COST]
-        assert steps[2].usage and steps[2].usage.cache_write_tokens == 3
+        assert steps[2].usage and (steps[2].usage.cache_write_tokens, steps[2].usage.image_input_tokens) == (3, 2)
 
 
 async def test_one_unknown_price_makes_the_sum_unknown_and_never_zero(houses: Houses) -> None:
@@ -76,6 +78,35 @@ async def test_an_answer_that_breaks_off_is_counted_and_said_to_be_an_estimate(h
         (failed,) = [event for event in await house.events(live) if isinstance(event, e.ModelFailed)]
         assert failed.usage.estimated and failed.usage.input > 0 and failed.usage.output == 5
         assert failed.cost_usd == 0.0, "the offline model's failure costs nothing either"
+
+
+@pytest.mark.parametrize("named", ["acme/b", "nobody/knows"])
+async def test_a_call_in_which_the_server_died_costs_what_was_sent_as_an_estimate(houses_on_each: Houses, named: str) -> None:
+    houses = houses_on_each
+    houses.prices |= {"acme/b": PRICE}
+    asked_next = asyncio.Event()
+
+    async def fails_once_then_hangs(ask: object) -> Said:
+        told = {"attempt": 1, "code": "overloaded", "message": "busy", "wait_s": 0.0, "duration_ms": 1.0}
+        yield [Retrying(**told, provider="acme", model="a", next=named)]
+        asked_next.set()
+        await asyncio.Event().wait()
+
+    houses.model.will(fails_once_then_hangs, answers("ok", usage=Usage(10, 5), by="acme/b"))
+    async with houses.open() as house:
+        live = await house.start("four bytes are a token")
+        await asked_next.wait()
+    async with houses.open() as house:
+        await house.ended(live := await house.again(live.id))
+        (failed,) = [event for event in await house.events(live) if isinstance(event, e.ModelFailed)]
+        assert failed.interrupted and failed.usage.estimated and failed.usage.input > 5 and failed.usage.output == 0
+        assert "estimated" in failed.message
+        view = await house.runs.get(SYSTEM, live.id)
+        assert view.usage.estimated and view.usage.input_tokens == failed.usage.input + 10
+        if named == "acme/b":
+            assert failed.cost_usd == pytest.approx(failed.usage.input * 0.1), "at the price of who was asked last"
+        else:
+            assert (failed.cost_usd, view.cost_usd) == (None, None), "unknown, and never zero by mistake"
 
 
 async def test_a_cost_budget_stops_a_run_and_the_log_says_so(houses: Houses) -> None:

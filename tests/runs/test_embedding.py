@@ -37,7 +37,7 @@ async def test_one_that_is_cancelled_meanwhile_still_says_what_it_took(
     upstream.answer = lambda request: Reply([gate, VECTORS], headers=JSON) if request.path.endswith("/embeddings") else None
     entry = ProviderEntry(base_url=upstream.base_url)
     async with houses.open() as house, Providers({"acme": entry}) as providers, asyncio.TaskGroup() as group:
-        runs = EmbeddingRuns(house.journal, providers)
+        runs = EmbeddingRuns(house.journal, providers, house.runs.parent_of)
         asked = group.create_task(runs.embed(SYSTEM, "acme/m", {"input": "x"}))
         await asyncio.to_thread(gate.reached.wait, 10)
         (run_id,) = await house.table.unfinished()
@@ -67,7 +67,7 @@ class Mistaken(Providers):
 async def test_one_that_meets_a_mistake_of_ours_ends_and_leaves_no_step_open(houses: Houses) -> None:
     async with houses.open() as house, Mistaken({"acme": ProviderEntry(base_url="http://127.0.0.1:9")}) as providers:
         with pytest.raises(TypeError):
-            await EmbeddingRuns(house.journal, providers).embed(SYSTEM, "acme/m", {"input": "x"})
+            await EmbeddingRuns(house.journal, providers, house.runs.parent_of).embed(SYSTEM, "acme/m", {"input": "x"})
         assert await house.table.unfinished() == []
         (run,) = (await house.runs.list(SYSTEM, RunFilter())).data
         assert (run.status, run.error and run.error.code) == ("failed", "internal_error")

@@ -6,11 +6,12 @@ import pytest
 from sqlalchemy import text
 
 from agentrt.agents import SessionSource
-from agentrt.events import CallerAsk, CallerTool, RunStarted
+from agentrt.events import CallerAsk, CallerTool, RunStarted, ToolStarted
 from agentrt.kernel import SYSTEM, Conflict, Invalid, NotFound, Principal
 from agentrt.messages import Image, Message, Text, ToolCall, ToolResult, says
 from agentrt.runs import RunFilter
 from agentrt.sessions import CreateSession
+from agentrt.tools import CallContext
 from fixtures.house import Held, HeldTool, House, Houses, answers, breaks, calls
 
 pytestmark = pytest.mark.anyio
@@ -295,6 +296,39 @@ async def test_a_live_session_is_erased_by_force_only(houses: Houses) -> None:
         assert await everything_of(house, live.id) == [0, 0, 0, 0]
         assert await everything_of(house, waiting.id) == [0, 0, 0, 0]
         assert (house.scheduler.active, house.scheduler.queued) == (0, 0)
+
+
+@pytest.mark.parametrize("source", ["header", "user"])
+async def test_a_turn_that_comes_while_its_session_is_deleted_begins_anew(houses_on_each: Houses, source: SessionSource) -> None:
+    houses = houses_on_each
+    cleaning, cleaned = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_end(call: ToolCall, ctx: CallContext) -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            await cleaned.wait()
+        return ""
+
+    houses.tools.add("tool", slow_to_end)
+    houses.model.will(answers("one"), calls(("tool", "{}")), answers("anew"))
+    async with houses.open() as house:
+        await house.run("first", session_id="s", session_source=source)
+        live = await house.start("second", session_id="s", session_source=source)
+        await house.until(live.id, ToolStarted)
+        async with asyncio.TaskGroup() as group:
+            erasing = group.create_task(house.runs.erase_session(SYSTEM, live.session_id, force=True))
+            await cleaning.wait()
+            turn = group.create_task(house.start("third", session_id="s", session_source=source))
+            await house.runs.list(SYSTEM, RunFilter())  # time enough to begin, if nothing held it
+            cleaned.set()
+        assert erasing.done()
+        begun = turn.result()
+        await house.ended(begun)
+        assert (await house.runs.get(SYSTEM, begun.id)).status == "completed"
+        assert told(houses) == ["third"]
+        assert [m.text for m in await house.sessions.messages(SYSTEM, begun.session_id)] == ["third", "anew"]
 
 
 async def test_a_conversation_that_grew_out_of_an_erased_one_goes_on_without_it(houses: Houses) -> None:

@@ -31,7 +31,9 @@ Ask = Callable[..., Awaitable[ToolResult]]
 @pytest.fixture
 def ask() -> Ask:
     tools = BuiltinTools(Noon())
-    ctx = CallContext(who=SYSTEM, run_id="run_a", session_id=None, agent=AgentSpec(name="a"), timeout_s=1, idempotency_key="k", emit=quiet)
+    ctx = CallContext(
+        who=SYSTEM, run_id="run_a", session_id=None, agent=AgentSpec(name="a"), timeout_s=1, idempotency_key="k", emit=quiet
+    )
 
     async def call(name: str, **arguments: object) -> ToolResult:
         return await tools.call(ToolCall("call_1", name, msgspec.json.encode(arguments).decode()), ctx)

@@ -79,6 +79,12 @@ def retry_in(delay: str) -> dict[str, Any]:
     return {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}
 
 
+def quota(*ids: str) -> dict[str, Any]:
+    """Which quotas are spent."""
+    violations = [{"quotaMetric": "generativelanguage.googleapis.com/requests", "quotaId": id_} for id_ in ids]
+    return {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": violations}
+
+
 class GeminiUpstream(Upstream):
     """Answers `streamGenerateContent` with `alt=sse`, and lists its `models` two to a page."""
 

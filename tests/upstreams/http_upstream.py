@@ -146,14 +146,16 @@ class Upstream:
         tasks: list[asyncio.Task[None]] = []
         async with asyncio.TaskGroup() as group:
 
-            async def accept() -> None:
-                while True:
-                    sock, _ = await self._loop.sock_accept(self._socket)
+            def accept() -> None:
+                # not `sock_accept`: cancelled in the round that brings a connection it would drop that, open
+                with suppress(BlockingIOError, ConnectionAbortedError):
+                    sock, _ = self._socket.accept()
                     self._accepted.add(sock)
                     tasks.append(group.create_task(self._connection(sock)))
 
-            tasks.append(group.create_task(accept()))
+            self._loop.add_reader(self._socket, accept)
             await self._stop.wait()
+            self._loop.remove_reader(self._socket)
             for task in tasks:
                 task.cancel()
         for sock in self._accepted:

@@ -184,9 +184,9 @@ def modules(settings: Settings, health: dict[str, Any] | None) -> list[Check]:
     """The modules of the running server that are not well, and the optional ones that are not there."""
     found = []
     for name, module in ((health or {}).get("modules") or {}).items():
-        if module.get("status") in {"failed", "degraded"}:
+        if module.get("status") in {"failed", "degraded"} and name != "containers":
             found.append(Check(f"module {name}", "warn", f"{module['status']}: {module.get('detail')}"))
-    absent = [name for name in ("containers", "console", "studio", "tenants") if find_spec(f"agentrt.{name}") is None]
+    absent = [name for name in ("console", "studio", "tenants") if find_spec(f"agentrt.{name}") is None]
     if absent:
         found.append(Check("modules", "note", f"not installed: {', '.join(absent)}"))
     return found

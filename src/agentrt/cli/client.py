@@ -67,20 +67,36 @@ class Server:
     def __exit__(self, *exc_info: object) -> None:
         self._http.close()
 
-    def get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, /, **query: Any) -> Any:
         return self._call("GET", path, query=query)
 
     def post(self, path: str, body: Any = None) -> Any:
         return self._call("POST", path, body={} if body is None else body)
 
-    def delete(self, path: str, **query: Any) -> Any:
+    def delete(self, path: str, /, **query: Any) -> Any:
         return self._call("DELETE", path, query=query)
 
-    @contextmanager
-    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[httpx2.Response]:
-        """A response that is read as it comes. Errors of reading it are Silent too."""
+    def speak_for(self, user: str) -> None:
+        """Say from now on who asks; nobody where it is empty."""
+        if user:
+            self._http.headers["x-user-id"] = user
+
+    def pieces(self, path: str, /, **query: Any) -> Iterator[bytes]:
+        """The bytes of a download, as they come."""
         try:
-            with self._http.stream("GET", path, headers={"accept": "text/event-stream", **headers}) as response:
+            with self._http.stream("GET", path, params=query) as response:
+                if response.is_error:
+                    response.read()
+                yield from _checked(response).iter_bytes()
+        except httpx2.TransportError as exc:
+            raise self._silent(exc) from exc
+
+    @contextmanager
+    def stream(self, path: str, headers: Mapping[str, str], body: Any = None) -> Iterator[httpx2.Response]:
+        """A response that is read as it comes, to a GET, or to a POST of `body`. Errors of reading it are Silent too."""
+        method = "GET" if body is None else "POST"
+        try:
+            with self._http.stream(method, path, headers={"accept": "text/event-stream", **headers}, json=body) as response:
                 if response.is_error:
                     response.read()
                 yield _checked(response)

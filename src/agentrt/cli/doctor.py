@@ -10,6 +10,7 @@ from agentrt.settings import Settings
 
 from . import checks
 from .checks import Check
+from .checks_containers import containers
 from .client import Server, server_url
 from .documents import check_documents
 from .flags import as_json, flags, read_settings
@@ -49,6 +50,7 @@ async def _examine(settings: Settings, url: str) -> list[Check]:
             *_config_files(settings),
             *checks.providers(settings),
             *await checks.mcp_servers(settings, server, health),
+            await containers(settings, health),
             *checks.modules(settings, health),
         ]
 

@@ -21,9 +21,11 @@ COMMANDS = {
     "run": "Ask an agent once.",
     "runs": "Look at runs of a running server: list, show, watch, cancel.",
     "sessions": "Look at the sessions of a running server: list, show, delete.",
+    "sandbox": "Work in the sandboxes of a running server: ls, exec, shell, files, logs, rm, gc.",
     "skills": "List skills, and check whether they follow the format.",
     "config": "Check agent files and settings, and print their schemas.",
     "doctor": "Say what is configured, reachable and missing, and what to do.",
+    "image": "Build, list and remove the images that code runs on.",
     "db": "Upgrade or check the database.",
     "openapi": "Print the OpenAPI description of the server.",
 }

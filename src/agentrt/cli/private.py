@@ -76,6 +76,8 @@ def _spawn(command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
+        # for one command no containers are kept ready: one is started where code is really executed
+        env={"AGENTRT_CONTAINERS__POOLS__CODE__MIN": "0", **os.environ},
         start_new_session=True,
         preexec_fn=_die_with_parent if sys.platform == "linux" else None,
     )

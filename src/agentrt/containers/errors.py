@@ -3,6 +3,7 @@
 * Unavailable
   x EngineUnavailable  no container engine answers, or it stopped answering
   x ImageMissing       the image is not there; the message says the command that makes it
+  x ImageNotBuilt      the image could not be made; the message says why
 * NotFound
   x SandboxGone        the sandbox was released, or never was
 """
@@ -20,6 +21,12 @@ class ImageMissing(Unavailable):
     """The image is not there; the message says the command that makes it."""
 
     default_code = "image_missing"
+
+
+class ImageNotBuilt(Unavailable):
+    """The image could not be made; the message says why."""
+
+    default_code = "image_not_built"
 
 
 class SandboxGone(NotFound):

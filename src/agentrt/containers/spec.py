@@ -55,9 +55,7 @@ class Upstream(Spec, frozen=True):
     methods: Annotated[tuple[str, ...], Meta(description="Methods that are let through.")] = ("GET", "POST")
     paths: Annotated[tuple[str, ...], Meta(description="Globs of paths that are let through.")] = ("/*",)
     header: Annotated[str, Meta(description="The header that carries the credential, such as `authorization`.")] = ""
-    value: Annotated[
-        str, Meta(description="Its value; `${NAME}` stands for a variable of the server's environment.")
-    ] = ""
+    value: Annotated[str, Meta(description="Its value; `${NAME}` stands for a variable of the server's environment.")] = ""
     requests_per_minute: Annotated[int, Meta(ge=1, description="Requests of one sandbox in a minute.")] = 600
     bytes_per_day: Annotated[int, Meta(ge=1024, description="Bytes, both ways, of one sandbox in a day.")] = 1024 * MIB
 
@@ -83,9 +81,9 @@ class ContainerOptions(Spec, frozen=True):
     pools: Annotated[dict[str, PoolSpec], Meta(description="Pools by name; `code` is the one of the code tools.")] = (
         msgspec.field(default_factory=lambda: {"code": PoolSpec()})
     )
-    upstreams: Annotated[dict[str, Upstream], Meta(description="What agents may be allowed to call from their code, by name.")] = {}
+    upstreams: Annotated[
+        dict[str, Upstream], Meta(description="What agents may be allowed to call from their code, by name.")
+    ] = {}
     tools_dir: Annotated[str, Meta(description="A folder of the operator's tools, mounted read-only at /tools.")] = ""
     wheels_dir: Annotated[str, Meta(description="A folder of wheels that `install_package` installs from.")] = ""
-    keep_workspaces_s: Annotated[
-        float, Meta(gt=0, description="Seconds for which an unused workspace is kept.")
-    ] = 30 * 86_400.0
+    keep_workspaces_s: Annotated[float, Meta(gt=0, description="Seconds for which an unused workspace is kept.")] = 30 * 86_400.0

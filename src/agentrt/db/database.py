@@ -1,5 +1,6 @@
 """The database off the hot path: one engine for reading, one for writing, SQLAlchemy Core. Runs are written by `journal`."""
 
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from agentrt.kernel import Unavailable
+from agentrt.kernel import AgentrtError, Invalid, Unavailable
 
 TROUBLE_S = 30.0
 Use = Literal["read", "write"]
@@ -49,7 +50,8 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection to read with; Unavailable with the reason where the database does not answer."""
+        """A connection to read with; Unavailable with the reason where the database does not answer, Invalid where it cannot
+        take a value that it was given."""
         try:
             async with self._reader.connect() as conn:
                 yield conn
@@ -59,7 +61,7 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction: commits if the block ends, rolls back if it raises."""
+        """One transaction: commits if the block ends, rolls back if it raises. Fails as `read` does."""
         try:
             async with self._writer.begin() as conn:
                 yield conn
@@ -67,10 +69,12 @@ class Database:
             raise self._failure("write", exc) from exc
         self.answered("write")
 
-    def _failure(self, use: Use, exc: BaseException) -> Unavailable:
+    def _failure(self, use: Use, exc: BaseException) -> AgentrtError:
         """What a key or a column refuses is no trouble of the database: it answered."""
+        if refuses_value(exc):
+            return unstorable()
         why = unavailable(exc)
-        return why if isinstance(exc, IntegrityError | DataError) else self.refused(use, why)
+        return why if isinstance(exc, IntegrityError) else self.refused(use, why)
 
     def refused(self, use: Use, why: Unavailable) -> Unavailable:
         """Remember it for `trouble`; gives `why` back."""
@@ -121,6 +125,20 @@ _REASONS = {
     "malformed": "its file is damaged",
     "not a database": "its file is not a database",
 }
+
+
+def refuses_value(exc: BaseException) -> bool:
+    """Whether it is the fault of a value, which no later attempt heals: NUL in a text, a number beyond 64 bits."""
+    cause = getattr(exc, "orig", None) or exc
+    of_value = isinstance(cause, sqlite3.DataError | UnicodeEncodeError | OverflowError) or isinstance(exc, DataError)
+    return of_value or str(getattr(cause, "sqlstate", "")).startswith("22")  # PostgreSQL's class of data exceptions
+
+
+def unstorable() -> Invalid:
+    return Invalid(
+        "the database cannot store this: a text with NUL or half a surrogate pair in it, or a number beyond 64 bits",
+        code="unstorable_value",
+    )
 
 
 def unavailable(exc: BaseException) -> Unavailable:

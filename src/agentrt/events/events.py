@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from agentrt.agents import Effect, Mode
+from agentrt.agents import Effect, Mode, SandboxRule
 from agentrt.messages import Message, ToolCall, ToolResult, Usage
 
 
@@ -55,12 +55,14 @@ class RunQueued(Accepted, frozen=True, kw_only=True):
 
 class RunStarted(Accepted, frozen=True, kw_only=True):
     """A run began. `input` holds its new messages; what came before is the transcript of `base_run`, cut after
-    `base_length` messages. `system` is the rendered prompt; `context` stands right before the newest message."""
+    `base_length` messages. `system` is the rendered prompt; `context` stands right before the newest message. `only`: the run
+    is this tool call, and no model is asked."""
 
     base_run: str | None = None
     base_length: int = 0
     system: str = ""
     context: str = ""
+    only: "OnlyCall | None" = None
 
 
 class CallerAsk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,6 +79,15 @@ class CallerTool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     description: str = ""
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
+
+
+class OnlyCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The tool call that a run consists of, made from outside. `session` is the one whose sandbox it uses, which need not be
+    a conversation; `sandbox` is the rule for callers that come through no agent."""
+
+    call: ToolCall
+    session: str | None = None
+    sandbox: SandboxRule | None = None
 
 
 class ModelStarted(Event, frozen=True, kw_only=True):
@@ -223,6 +234,32 @@ class ArtifactCreated(Event, frozen=True, kw_only=True):
     call_id: str = ""
 
 
+class EgressRequested(Event, frozen=True, kw_only=True):
+    """Code of this run asked for something outside its container. `upstream` is one of the settings, a host of the agent's
+    allow-list, or `models`; `path` comes without its query. `status` 0: no answer came. `reason` is a stable word where it was
+    refused or failed. `left_out` like it came before, too fast to be told one by one."""
+
+    upstream: str
+    method: str
+    path: str = ""
+    status: int = 0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    duration_ms: float = 0.0
+    reason: str = ""
+    left_out: int = 0
+
+
+class ChildSpent(Event, frozen=True, kw_only=True):
+    """What a child run took, which counts into this run: `calls` are its model calls, failed attempts count in `usage` and
+    `cost_usd`, which is null where the price is unknown."""
+
+    child_run_id: str
+    calls: int = 1
+    usage: Usage = Usage()
+    cost_usd: float | None = None
+
+
 class BudgetExceeded(Event, frozen=True, kw_only=True):
     """A limit of the run was reached; it stops."""
 
@@ -232,7 +269,7 @@ class BudgetExceeded(Event, frozen=True, kw_only=True):
 
 
 class CancelRequested(Event, frozen=True, kw_only=True):
-    """Somebody asked the run to stop. `reason`: `request`, `disconnect`, `session_deleted`."""
+    """Somebody asked the run to stop. `reason`: `request`, `disconnect`, `session_deleted`, `parent_ended`."""
 
     reason: str = "request"
 
@@ -282,6 +319,8 @@ StoredEvent = (
     | CheckpointRequired
     | CheckpointResolved
     | ArtifactCreated
+    | EgressRequested
+    | ChildSpent
     | BudgetExceeded
     | CancelRequested
     | FinalText

@@ -1,4 +1,5 @@
-"""What the model calls of a run came to. Pure; the engine, the projection and the chat surface add it up the same way."""
+"""What the model calls of a run and of its children came to. Pure; the engine, the projection and the chat surface add it up
+the same way."""
 
 import msgspec
 
@@ -14,8 +15,8 @@ class Spending(msgspec.Struct, frozen=True):
     known_usd: float = 0.0
     unpriced: int = 0
 
-    def plus(self, event: "e.ModelCompleted | e.ModelFailed | e.ModelRetrying") -> "Spending":
-        """With one more attempt. The cost is what was written when it was made: prices may have changed since."""
+    def plus(self, event: "e.ModelCompleted | e.ModelFailed | e.ModelRetrying | e.ChildSpent") -> "Spending":
+        """With one more attempt, or a whole child. The cost is what was written then: prices may have changed since."""
         unknown = event.cost_usd is None and event.usage.total > 0
         return Spending(
             self.usage + event.usage,

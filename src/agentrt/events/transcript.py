@@ -27,8 +27,9 @@ class Transcript(msgspec.Struct, frozen=True):
         match event:
             case e.RunQueued(input=messages):
                 return Transcript(messages)
-            case e.RunStarted(input=messages, context=context):
-                return Transcript(messages, context)
+            case e.RunStarted(input=messages, context=context, only=only):
+                asked = () if only is None else (Message("assistant", (only.call,)),)
+                return Transcript(messages, context, asked)
             case e.ModelCompleted(message=message) | e.MessageAdded(message=message):
                 return msgspec.structs.replace(self, produced=(*self.produced, message))
             case e.ToolCompleted(result=result) | e.ToolFailed(result=result):

@@ -47,7 +47,7 @@ class ImageFetcher:
     ) -> None:
         self._max_bytes, self.timeout_s = max_bytes, timeout_s
         self._allowed = Allowed(inner_hosts)
-        self._resolve = resolve or _system_resolve
+        self._resolve = resolve or system_resolve
 
     async def fetch(self, url: str, param: str | None = None) -> Fetched:
         """The image at `url`. Invalid, about `param`, where there is none, it is too large, or it may not be asked for."""
@@ -157,7 +157,8 @@ def _parsed(url: str) -> Any:
         raise _Refused("invalid_image_url", "this is no address") from None
 
 
-async def _system_resolve(host: str, port: int) -> list[str]:
+async def system_resolve(host: str, port: int) -> list[str]:
+    """The addresses of a host, as the system knows it; OSError where it does not."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
 
 from agentrt.kernel import AgentrtError, Denied, Invalid, Principal, Unavailable, new_body
 
@@ -17,6 +17,8 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _ALWAYS = frozenset({"/health", "/health/live", "/health/ready"})
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 _TYPES = ("application/json", "multipart/form-data")
+# no web page can send a PUT to another origin without asking first, whatever its type
+_FILE_TYPE = "application/octet-stream"
 
 
 class Edge:
@@ -51,7 +53,8 @@ class Edge:
             request_id = b"req_" + new_body().encode()
         state: dict[str, Any] = scope.setdefault("state", {})
         state["request_id"] = request_id.decode()
-        state["who"] = Principal(user=headers.get(b"x-user-id", b"").decode("latin-1")[:255])
+        if "who" not in state:  # whose socket it is knows better
+            state["who"] = Principal(user=headers.get(b"x-user-id", b"").decode("latin-1")[:255])
         granted: list[tuple[bytes, bytes]] = []
 
         async def send_with_id(message: Message) -> None:
@@ -73,6 +76,7 @@ class Edge:
         if is_preflight(scope["method"], headers):
             await preflight_answer(headers, send_with_id)
         elif scope["method"] == "HEAD":
+            state["bodiless"] = True  # for who would read much that nobody is sent
             await _head(self._app, scope, send_with_id)
         elif scope["method"] == "OPTIONS":
             await _options(self._app, scope, receive, send_with_id)
@@ -89,7 +93,8 @@ class Edge:
             raise Denied(f"requests from the origin {origin[:200]} are not allowed here", code="origin_not_allowed")
         if method in _BODY_METHODS and headers.get(b"content-length", b"1") != b"0":
             kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
-            if kind not in _TYPES and (kind or b"content-length" in headers or b"transfer-encoding" in headers):
+            known = kind in _TYPES or (method == "PUT" and kind == _FILE_TYPE)
+            if not known and (kind or b"content-length" in headers or b"transfer-encoding" in headers):
                 raise Invalid(
                     f"the body must be application/json, not {kind or 'of no declared type'}", code="unsupported_media_type"
                 )
@@ -125,7 +130,7 @@ def _name_of(authority: str) -> str:
 async def _head(app: ASGIApp, scope: Scope, send: Send) -> None:
     """What GET would answer, without its body; a stream ends where it would begin."""
 
-    async def receive() -> Message:
+    async def receive() -> HTTPReceiveMessage:
         return {"type": "http.disconnect"}
 
     async def send_head(message: Message) -> None:
@@ -133,7 +138,7 @@ async def _head(app: ASGIApp, scope: Scope, send: Send) -> None:
             await send(message)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    await app({**scope, "method": "GET"}, receive, send_head)  # type: ignore[typeddict-item]
+    await _ask_as("GET", app, scope, receive, send_head)
 
 
 async def _options(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -144,12 +149,22 @@ async def _options(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
         if message["type"] == "http.response.start":
             allowed.extend(header for header in message["headers"] if header[0].lower() == b"allow")
 
-    await app({**scope, "method": "NONE"}, receive, look)  # type: ignore[typeddict-item]
+    await _ask_as("NONE", app, scope, receive, look)
     if not allowed:
         await app(scope, receive, send)
         return
     await send({"type": "http.response.start", "status": 204, "headers": allowed})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _ask_as(method: str, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Ask with another method, and leave behind in `scope` which route it was."""
+    inner: Any = {**scope, "method": method}
+    try:
+        await app(inner, receive, send)
+    finally:
+        if "path_template" in inner:
+            scope["path_template"] = inner["path_template"]
 
 
 async def _refuse(path: str, error: AgentrtError, send: Send) -> None:

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, SerializationException
+from litestar.utils import normalize_path
 
 from agentrt.kernel import (
     AgentrtError,
@@ -100,6 +101,8 @@ def error_answer(path: str, error: AgentrtError, status: int | None = None) -> t
     headers = {"content-type": "application/json" if openai else "application/problem+json"}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(max(1, round(error.retry_after_s)))
+    elif error.kind == "exhausted":  # for good: the SDKs would try again by themselves
+        headers["x-should-retry"] = "false"
     return code, (openai_error_body if openai else problem_body)(error, code), headers
 
 
@@ -127,6 +130,7 @@ def _as_error(request: Request[Any, Any, Any], exc: Exception) -> tuple[AgentrtE
     if status == 404:
         return kind(f"there is nothing at {request.method} {request.scope['path'][:200]}"), status, extra
     if status == 405:
+        request.scope["path_template"] = _route_of(request, extra)
         detail = f"{request.method} is not possible at {request.scope['path'][:200]}"
         return kind(detail, code="method_not_allowed"), status, extra
     if status == 413:
@@ -137,6 +141,13 @@ def _as_error(request: Request[Any, Any, Any], exc: Exception) -> tuple[AgentrtE
         return Invalid(f"the request body is not valid JSON: {why}", code="invalid_json"), status, extra
     message, param = _validation(exc)
     return kind(message, param=param), status, extra
+
+
+def _route_of(request: Request[Any, Any, Any], headers: Mapping[str, str]) -> str:
+    """The template of a route that does not take this method; Litestar names only those that it enters."""
+    takes = next((value for name, value in headers.items() if name.lower() == "allow"), "")
+    path = normalize_path(request.scope["path"])
+    return request.app.asgi_router.handle_routing(path=path, method=takes.partition(",")[0].strip())[-1]
 
 
 def _validation(exc: HTTPException) -> tuple[str, str | None]:

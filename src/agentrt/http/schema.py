@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
-from litestar import Request
+from litestar import Request, Router
 from litestar.enums import MediaType
+from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 
@@ -44,9 +45,16 @@ def openapi() -> OpenAPIConfig:
         version=__version__,
         description="A self-hosted agent runtime: runs, sessions, tool servers, and OpenAI's chat API.",
         path="/schema",
+        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, before_request=_nothing_else),
         render_plugins=[_Description(media_type=MediaType.JSON)],
         use_handler_docstrings=True,
     )
+
+
+def _nothing_else(request: Request[Any, Any, Any]) -> None:
+    """Litestar's page for what is not there is no problem document."""
+    if request.scope["path"].rstrip("/") not in ("/schema", "/schema/openapi.json"):
+        raise NotFoundException
 
 
 def problems(told: Mapping[int, str]) -> dict[int, ResponseSpec]:

@@ -57,7 +57,7 @@ class Journal:
         """Write `events` at the end of the run; durable when it returns.
 
         With `after`: only right behind that seq, else Conflict (the log has moved on). Unavailable where the database
-        refuses. A cancelled caller does not undo the write.
+        refuses, Invalid where it refuses a value and always will. A cancelled caller does not undo the write.
         """
         future: asyncio.Future[list[Record]] = asyncio.get_running_loop().create_future()
         self._writer.submit(Append(run_id, events, after, future))
@@ -70,6 +70,12 @@ class Journal:
         async with self._db.read() as conn:
             rows = (await conn.execute(query)).all()
         return [Record(row.run_id, row.seq, row.at, decode(row.body)) for row in rows]
+
+    async def begun(self, run_ids: Sequence[str]) -> set[str]:
+        """Those of these runs that have ever begun."""
+        query = select(run_events.c.run_id).where(run_events.c.run_id.in_(run_ids), run_events.c.seq == 1)
+        async with self._db.read() as conn:
+            return set(await conn.scalars(query))
 
     async def purge(self, run_ids: Sequence[str]) -> None:
         """Delete every event of these runs, which must have ended."""

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agentrt.db import Database
+from agentrt.db import Database, refuses_value, unstorable
 from agentrt.kernel import Clock, Conflict, Unavailable
 
 from .append import INSERT_EVENT, SELECT_HEAD, Append, Projector
@@ -97,4 +97,6 @@ class PostgresWriter:
 
 
 def _error(exc: Exception) -> Exception:
-    return Conflict("the run moved on") if isinstance(exc.__cause__, IntegrityError) else exc
+    if isinstance(exc.__cause__, IntegrityError):
+        return Conflict("the run moved on")
+    return unstorable() if refuses_value(exc) else exc

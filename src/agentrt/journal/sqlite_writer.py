@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 
-from agentrt.db import WRITER_PRAGMAS, unavailable
+from agentrt.db import WRITER_PRAGMAS, refuses_value, unavailable, unstorable
 from agentrt.kernel import Clock, Conflict, Unavailable
 
 from .append import SELECT_HEAD, Append, Projector, Row
@@ -147,4 +147,6 @@ _INSERTS = {
 def _error(exc: Exception) -> Exception:
     if isinstance(exc, sqlite3.IntegrityError):
         return Conflict("the run moved on")
+    if refuses_value(exc):
+        return unstorable()
     return unavailable(exc) if isinstance(exc, sqlite3.Error) else exc

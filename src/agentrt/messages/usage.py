@@ -3,7 +3,7 @@ import msgspec
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tokens of one or more model calls. `input` includes what was read from a cache (`cached`), what was written to one
-    (`cache_write`) and sound; `output` includes reasoning and sound."""
+    (`cache_write`), sound and images; `output` includes reasoning, sound and images."""
 
     input: int = 0
     output: int = 0
@@ -12,6 +12,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     cache_write: int = 0
     audio_input: int = 0
     audio_output: int = 0
+    image_input: int = 0
+    image_output: int = 0
     estimated: bool = False
 
     @property
@@ -32,5 +34,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
             self.cache_write + other.cache_write,
             self.audio_input + other.audio_input,
             self.audio_output + other.audio_output,
+            self.image_input + other.image_input,
+            self.image_output + other.image_output,
             self.estimated or other.estimated,
         )

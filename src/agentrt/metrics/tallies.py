@@ -23,6 +23,8 @@ Labels = tuple[str, ...]
 MOST_LABELS = 500
 OTHER = "other"
 BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+# Kinds of tokens that are among the input or the output.
+_PARTS = ("cached", "cache_write", "reasoning", "audio_input", "audio_output", "image_input", "image_output")
 
 
 class Tally:
@@ -93,7 +95,8 @@ class Tallies:
         if usage.total:
             self.tokens.add((model, "input"), usage.input)
             self.tokens.add((model, "output"), usage.output)
-            if usage.cached:
-                self.tokens.add((model, "cached"), usage.cached)
+            for kind in _PARTS:
+                if count := getattr(usage, kind):
+                    self.tokens.add((model, kind), count)
         if cost:
             self.dollars.add((model,), cost)

@@ -93,7 +93,7 @@ async def stream_answer(a: Answering, hangups: HangUps, gone: Gone | None, recei
                 data = frames.render(batch)
                 if frames.broken:
                     out.held = data
-                    cut = failed_midway()
+                    cut = failed_midway(frames.why)
                     break
                 if frames.end is not None:
                     out.held = data  # goes out together with what ends the stream

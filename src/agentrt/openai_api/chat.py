@@ -18,7 +18,7 @@ from .answers import Answering, answer_whole, stream_answer
 from .functions import refuse_collisions, refuse_impossible_choice
 from .hangup import HangUps
 from .headers import Headers
-from .naming import Names, Target
+from .naming import Names, Target, among_own
 from .parameters import ADVISORY_OF, Rules, settle
 from .request import ChatRequest, read_request
 
@@ -47,9 +47,9 @@ class Chat:
         raw = await self._read_body(headers, receive)
         request = read_request(raw)
         who: Principal = scope["state"]["who"]
-        if request.user:
+        if request.user and not who.run:
             who = msgspec.structs.replace(who, user=request.user)
-        goes_on_alone = headers.goes_on_alone
+        goes_on_alone = headers.goes_on_alone and not who.run
         command = await self._command(who, request, headers, raw)
         live = await self._runs.start(who, command)
 
@@ -93,11 +93,13 @@ class Chat:
         return TooLarge(f"The request body is larger than {self._max_body_bytes} bytes.", code="request_too_large")
 
     async def _command(self, who: Principal, request: ChatRequest, headers: Headers, raw: bytes) -> StartRun:
-        target = self._names.find(request.model)
+        asking = self._runs.agent_of_children(who) if who.run else None
+        target = self._names.find(request.model) if asking is None else among_own(asking, request.model, self._providers.resolve)
         agent = target.agent
         ask, ignored = await self._ask(who, request, target)
         rule = SessionRule() if agent is None else agent.session
-        session, source = headers.session(rule, request.metadata, request.user)
+        # what code asks belongs to its run's session, and to no other that it could name
+        session, source = (None, "header") if who.run else headers.session(rule, request.metadata, request.user)
         key = headers.text(b"idempotency-key")
         return StartRun(
             agent=None if agent is None else agent.name,
@@ -132,7 +134,7 @@ class Chat:
         return CallerAsk(parameters=taken, tools=request.tools), ignored + dropped
 
     async def _own_tools(self, who: Principal, agent: AgentSpec | None) -> set[str]:
-        return set() if agent is None else set((await self._tools.offer(agent, who, agent.mode)).tools)
+        return set() if agent is None or not agent.tools else set((await self._tools.offer(agent, who, agent.mode)).tools)
 
     def _possible(self, choice: Any, offered: set[str], target: Target) -> bool:
         """Whether the choice can be had. Invalid where it cannot, unless the agent says that such things are dropped."""

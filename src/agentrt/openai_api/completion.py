@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from agentrt.events import (
+    ChildSpent,
     Delta,
     FinalText,
     ModelCompleted,
@@ -46,7 +47,7 @@ class Collector:
                         self._reasoning.append(part.text)
                     elif isinstance(part, ToolCall) and part.name in self._caller_tools:
                         self._calls += (part,)
-            case ModelFailed() | ModelRetrying() as event:
+            case ModelFailed() | ModelRetrying() | ChildSpent() as event:
                 self.spent = self.spent.plus(event)
             case FinalText(text=text) if not self._text.endswith(text):  # the result that ended an autonomous task
                 self._say(text)

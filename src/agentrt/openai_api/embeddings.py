@@ -63,7 +63,7 @@ class Embeddings:
             raise Invalid("Send the request as application/json.", code="unsupported_media_type")
         body, asked = read_embedding(await request.body())
         who: Principal = request.scope["state"]["who"]
-        if body.user:
+        if body.user and not who.run:
             who = msgspec.structs.replace(who, user=body.user)
         try:
             run = await self._runs.embed(who, body.model, asked)
@@ -73,8 +73,8 @@ class Embeddings:
         headers = {"x-run-id": run.run_id, "x-session-id": run.session_id, "x-agentrt-overhead-ms": f"{overhead_ms:.3f}"}
         if sent.text(b"idempotency-key"):
             headers["x-agentrt-ignored"] = "Idempotency-Key"  # no answer is kept that could be given again
-        if run.cost_usd is not None:
-            headers["x-agentrt-cost-usd"] = dollars(run.cost_usd)
+        if (cost := run.spent.cost_usd) is not None:
+            headers["x-agentrt-cost-usd"] = dollars(cost)
         return Response(run.body, headers=headers, media_type="application/json")
 
 

@@ -26,9 +26,9 @@ _WAIT_S = 5.0  # what a caller is told to wait where nobody says how long it tak
 FINAL = frozenset({"budget_exceeded", "run_cancelled"})  # the same request again would end the same way
 
 
-def failed_midway() -> AgentrtError:
-    """What was sent of an answer is void: its model broke off, and another one started over."""
-    message = "The model broke off in the middle of its answer. What was sent of it is void; ask again."
+def failed_midway(why: str) -> AgentrtError:
+    """What was sent of an answer is void: its model broke off, or broke the form it was to keep, and another one started over."""
+    message = f"The model broke off in the middle of its answer. What was sent of it is void; ask again. ({why})"
     return UpstreamFailed(message, code="model_failed_midway")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from agentrt.events import (
+    ChildSpent,
     Delta,
     FinalText,
     ModelCompleted,
@@ -61,6 +62,7 @@ class Frames:
         self._fresh = True  # no text of the model call under way was shown yet
         self._calls_before = 0
         self.broken = False
+        self.why = ""  # the newest attempt failed
         self.spent = Spending()
         self.end: RunCompleted | RunFailed | RunCancelled | None = None
 
@@ -150,7 +152,9 @@ class Frames:
                 for call in message.calls:
                     if call.name in self._caller_tools and call.id not in self._sent_calls:
                         self._call(call, out)
-            case ModelFailed() | ModelRetrying():
+            case ModelFailed(message=why) | ModelRetrying(message=why):
+                self.spent, self.why = self.spent.plus(event), why
+            case ChildSpent():
                 self.spent = self.spent.plus(event)
             case FinalText(text=text):
                 self._rest(text, out)
@@ -176,6 +180,11 @@ def usage_of(usage: Usage) -> dict[str, object]:
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
         "total_tokens": usage.total,
-        "prompt_tokens_details": {"cached_tokens": usage.cached, "audio_tokens": usage.audio_input},
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cached,
+            "cache_write_tokens": usage.cache_write,
+            "audio_tokens": usage.audio_input,
+            "image_tokens": usage.image_input,
+        },
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning, "audio_tokens": usage.audio_output},
     }

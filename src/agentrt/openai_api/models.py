@@ -7,7 +7,7 @@ import msgspec
 from agentrt.agents import AgentSpec, Mode
 from agentrt.providers import Abilities, Price, Providers
 
-from .naming import HasSpec, Names
+from .naming import HasSpec, Names, among_own
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,11 +53,26 @@ class Shelf:
         cards += [self._model(info.name, info.provider) for info in self._providers.models()]
         return ModelList(data=cards)
 
+    def of_agent(self, agent: AgentSpec) -> ModelList:
+        """What code of one of its runs may name."""
+        cards = [self._model(choice.name, choice.provider) for choice in self._providers.usable(agent.entries)]
+        return ModelList(data=[self._agent(agent.name, agent), *cards])
+
+    async def get_of_agent(self, agent: AgentSpec, name: str) -> ModelCard:
+        """One of those; NotFound for anything else."""
+        target = among_own(agent, name, self._providers.resolve)
+        if target.model is None:
+            return await self._with_facts(self._agent(agent.name, agent))
+        return await self._one(target.model)
+
     async def get(self, name: str) -> ModelCard:
         """Whatever a chat could name: aliases, `AGENT:MODEL` and bare ids too. NotFound for anything else."""
         target = self._names.find(name)
         if target.agent is not None:
             return await self._with_facts(self._agent(name, target.agent, target.model))
+        return await self._one(name)
+
+    async def _one(self, name: str) -> ModelCard:
         choice = self._providers.resolve(name)
         assert choice is not None, "the name was found a moment ago"
         card = self._model(name, choice.provider)

@@ -20,6 +20,13 @@ class HasSpec(Protocol):
     def spec(self) -> AgentSpec: ...
 
 
+class HasName(Protocol):
+    """A model, by its `provider/model`."""
+
+    @property
+    def name(self) -> str: ...
+
+
 class Target(msgspec.Struct, frozen=True):
     """Who answers: `agent`, with `model` in the place of its own where one is named; without an agent a pass-through.
 
@@ -29,6 +36,18 @@ class Target(msgspec.Struct, frozen=True):
     agent: AgentSpec | None
     model: str | None = None
     ignored: tuple[str, ...] = ()
+
+
+def among_own(agent: AgentSpec, name: str, resolve: Callable[[str], HasName | None]) -> Target:
+    """What `name` means to code of one of this agent's runs: one of its models; the agent's own name stands for all of them,
+    in their order. NotFound for anything else."""
+    if name in (agent.name, *agent.aliases, DEFAULT_ALIAS):
+        return Target(agent)
+    found = resolve(name)
+    if found is None or found.name not in agent.chain:
+        message = f"The model '{name[:128]}' is none of this agent's. GET /v1/models lists what there is."
+        raise NotFound(message, code="model_not_found", param="model")
+    return Target(agent, found.name)
 
 
 class Names:

@@ -2,10 +2,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from agentrt.http import problems
+from agentrt.kernel import Principal
+from agentrt.runs import RunService
 
 from .capabilities import Capabilities, Inventory
 from .chat import Chat
@@ -30,8 +33,9 @@ def routes(chat: Chat, shelf: Shelf, embeddings: Embeddings, inventory: Inventor
         return chat
 
     @get("/v1/models", sync_to_thread=False, operation_id="listModels", summary="Agents and models", tags=["openai"])
-    def list_models() -> ModelList:
-        return shelf.list()
+    def list_models(runs: NamedDependency[RunService], who: NamedDependency[Principal]) -> ModelList:
+        asking = runs.agent_of_children(who)
+        return shelf.list() if asking is None else shelf.of_agent(asking)
 
     @get(
         "/v1/models/{name:path}",
@@ -40,8 +44,11 @@ def routes(chat: Chat, shelf: Shelf, embeddings: Embeddings, inventory: Inventor
         responses=problems({404: "No such model."}),
         tags=["openai"],
     )
-    async def retrieve_model(name: FromPath[str]) -> ModelCard:
-        return await shelf.get(name.removeprefix("/"))
+    async def retrieve_model(
+        name: FromPath[str], runs: NamedDependency[RunService], who: NamedDependency[Principal]
+    ) -> ModelCard:
+        asking, name = runs.agent_of_children(who), name.removeprefix("/")
+        return await (shelf.get(name) if asking is None else shelf.get_of_agent(asking, name))
 
     @post(
         "/v1/embeddings",

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from .errors import ModelFailure
+from .wires import Wire, shape_of_url
 
 _CODES = {
     400: "invalid_request",
@@ -36,7 +37,8 @@ _STATUS_WORDS = {
 }
 _TRANSIENT = frozenset({"rate_limit", "overloaded", "server_error", "timeout"})
 # Errors that waiting does not heal although their status says so.
-_FINAL = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+_DAILY = "daily_quota"
+_FINAL = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", _DAILY})
 _TOO_LONG = re.compile(
     r"context[ _]length|context window|maximum context|too many tokens|prompt is too long|context limit|maximum number of tokens",
     re.IGNORECASE,
@@ -75,7 +77,7 @@ def complaint_in(error: Any) -> Complaint:
 
 
 def refused(
-    provider: str, status: int, headers: Mapping[str, str], body: bytes, *, secrets: Iterable[str], now: float
+    provider: str, status: int, headers: Mapping[str, str], body: bytes, *, wire: Wire, secrets: Iterable[str], now: float
 ) -> ModelFailure:
     """The failure that an HTTP answer other than 200 stands for. `now` (Unix seconds) makes sense of a Retry-After date."""
     if 300 <= status < 400:
@@ -87,7 +89,7 @@ def refused(
     try:
         decoded = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _without_json(provider, status, headers, body, secrets, now)
+        return _without_json(provider, status, headers, body, wire, secrets, now)
     if isinstance(decoded, list) and decoded:
         decoded = decoded[0]  # Gemini wraps it so where it was not asked for an event stream
     said = complaint_in(decoded.get("error", decoded) if isinstance(decoded, dict) else decoded)
@@ -101,7 +103,7 @@ def failure(
     code = _code_of(status, said)
     text = clean(said.message, secrets)
     message = f"{provider} {_STATUS_WORDS[code]} ({status})" + (f": {text}" if text else "")
-    retryable = code in _TRANSIENT and said.code not in _FINAL and said.kind not in _FINAL
+    retryable = code in _TRANSIENT and not {said.code, said.kind, said.reason} & _FINAL
     wait_s = said.wait_s if retry_after_s is None else retry_after_s
     return ModelFailure(message, code=code, status=status, retryable=retryable, retry_after_s=wait_s)
 
@@ -112,10 +114,10 @@ def in_stream(provider: str, error: Any, *, secrets: Iterable[str] = ()) -> Mode
     return failure(provider, _status_of(said), said, secrets=secrets)
 
 
-def not_an_api(provider: str, status: int) -> ModelFailure:
+def not_an_api(provider: str, status: int, wire: Wire) -> ModelFailure:
     """A web page where the API should be."""
     return ModelFailure(
-        f"{provider} answered with a web page instead of the API ({status}): its base URL usually ends in /v1",
+        f"{provider} answered with a web page instead of the API ({status}): its base URL usually {shape_of_url(wire)}",
         code="malformed" if status == 200 else _code_of(status, Complaint()),
         status=status,
         retryable=status in (429, 502, 503, 504),
@@ -150,11 +152,11 @@ def clean(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _without_json(
-    provider: str, status: int, headers: Mapping[str, str], body: bytes, secrets: Iterable[str], now: float
+    provider: str, status: int, headers: Mapping[str, str], body: bytes, wire: Wire, secrets: Iterable[str], now: float
 ) -> ModelFailure:
     wait = retry_after(headers, now)
     if is_page(headers.get("content-type", ""), body):
-        page = not_an_api(provider, status)
+        page = not_an_api(provider, status, wire)
         page.retry_after_s = wait
         return page
     said = Complaint(body[: 8 * _MOST].decode(errors="replace"))
@@ -197,14 +199,24 @@ def _status_of(said: Complaint) -> int:
 
 
 def _details(details: Any) -> tuple[str, float | None]:
-    """Gemini's `details`: the reason of an error and its `retryDelay` ("37s"), where they are there."""
+    """Gemini's `details`: the reason of an error and its `retryDelay` ("37s"), where they are there.
+
+    A quota of the day that is spent bears a delay of seconds too; it is worth nothing.
+    """
     reason, wait_s = "", None
     for detail in details if isinstance(details, list) else ():
         if isinstance(detail, Mapping):
             reason = reason or str(detail.get("reason") or "")
             if isinstance(delay := detail.get("retryDelay"), str):
                 wait_s = _number(delay.removesuffix("s"))
-    return reason, wait_s
+            if _of_the_day(detail.get("violations")):
+                reason = _DAILY
+    return (reason, None) if reason == _DAILY else (reason, wait_s)
+
+
+def _of_the_day(violations: Any) -> bool:
+    found = violations if isinstance(violations, list) else ()
+    return any("perday" in str(one.get("quotaId") or "").lower() for one in found if isinstance(one, Mapping))
 
 
 def _number(text: str) -> float | None:

@@ -105,8 +105,9 @@ class _Attempt:
         self._number = 1
         self._pieces: list[str] = []
         self._reasoned = self._called = False
-        messages = (*ask.messages, says("assistant", prefix)) if prefix else ask.messages
-        self.ask = replace(ask, model=candidate.choice.model, messages=messages)
+        if prefix:
+            ask = replace(ask, messages=(*ask.messages, says("assistant", prefix)))
+        self.ask = ask if ask.model == candidate.choice.model else replace(ask, model=candidate.choice.model)
         # Trailing white space is not sent to a model that goes on, so it says it again.
         self._trims = prefix != prefix.rstrip()
 

@@ -1,4 +1,3 @@
-import re
 from collections.abc import AsyncGenerator
 from urllib.parse import quote
 
@@ -10,10 +9,9 @@ from .gemini_request import request_body
 from .gemini_response import GeminiReader
 from .reading import read_answer
 from .transport import Transport
+from .wires import version_path
 
 _MOST_PAGES = 20
-# An address that leads into a version already, such as Vertex's with its project.
-_VERSIONED = re.compile(r"/v\d+\w*(?:/|\Z)")
 
 
 class _Listed(msgspec.Struct, rename="camel"):
@@ -31,7 +29,7 @@ class GeminiClient:
 
     def __init__(self, transport: Transport, version: str) -> None:
         self._transport = transport
-        self._root = "" if _VERSIONED.search(transport.url) else f"/{version}"
+        self._root = version_path(transport.url, version)
 
     def stream(self, ask: ModelAsk) -> AsyncGenerator[list[Chunk]]:
         """The answer as it arrives; ModelFailure where there is no whole one. Closing it hangs up on the provider."""

@@ -35,10 +35,12 @@ def counted(usage: UsageMetadata | None, ask: ModelAsk, message: Message) -> Usa
         output=(usage.candidates_token_count or 0) + thoughts,
         cached=usage.cached_content_token_count or 0,
         reasoning=thoughts,
-        audio_input=_of_sound(usage.prompt_tokens_details),
-        audio_output=_of_sound(usage.candidates_tokens_details),
+        audio_input=_of("AUDIO", usage.prompt_tokens_details),
+        audio_output=_of("AUDIO", usage.candidates_tokens_details),
+        image_input=_of("IMAGE", usage.prompt_tokens_details),
+        image_output=_of("IMAGE", usage.candidates_tokens_details),
     )
 
 
-def _of_sound(details: list[Modality] | None) -> int:
-    return sum(detail.token_count for detail in details or () if detail.modality == "AUDIO")
+def _of(modality: str, details: list[Modality] | None) -> int:
+    return sum(detail.token_count for detail in details or () if detail.modality == modality)

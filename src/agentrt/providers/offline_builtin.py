@@ -6,9 +6,15 @@ _NUMBER = r"(-?\d+(?:\.\d+)?)"
 _SUM = r"([-+(\d][\d\s.()+*/^%-]*[-+*/^%][\d\s.()+*/^%-]*[\d)])"
 _QUOTED = r"[\"'“‘]?(.+?)[\"'”’]?\s*$"
 _PYTHON = r"\b(?:execute|run|eval(?:uate)?)\b[^:`]*\b(?:python|code|script)\b[^:`]*(?::|(?=`))\s*"
+_SHELL = r"\b(?:execute|run)\b[^:`]*\b(?:shell|bash|terminal)\b[^:`]*(?::|(?=`))\s*"
 _TIME = (
     r"\bwhat(?:'s| is)? the (?:current )?(?:time|date|day)\b|\bwhat time is it\b|\bwhat day is (?:it|today)\b"
     r"|\bcurrent (?:time|date)\b"
+)
+
+_NO_CODE = (
+    "No code tool is on offer to this agent, so I cannot execute this. `agentrt doctor` says whether code can run on this "
+    "machine, and what to do where it cannot; the agent's file must allow `execute_python` and `execute_bash` under `tools:`."
 )
 
 BUILT_IN = (
@@ -39,7 +45,7 @@ BUILT_IN = (
         reply="Neither an adding tool nor a calculator is on offer to this agent.",
     ),
     OfflineRule(
-        match=_PYTHON + r"(?:```(?:python|py)?\s*\n(?P<block>.*?)```|`(?P<quoted>[^`]+)`|(?P<line>.+))",
+        match=_PYTHON + r"(?:```(?:python|py)?\s*\n(?P<block>(?s:.*?))```|`(?P<quoted>[^`]+)`|(?P<line>(?s:.+)))",
         calls=(OfflineCall(tool="*execute_python*", arguments={"code": "{block}{quoted}{line}"}),),
         after_tools="The code ran. Its result:\n\n{results}",
     ),
@@ -51,8 +57,13 @@ BUILT_IN = (
     ),
     OfflineRule(
         match=_PYTHON,
-        reply="No code tool is on offer to this agent, so I cannot execute this. To give it one, name an MCP server that has an "
-        "`execute_python` tool in configs/mcp/servers.yaml and allow it under `tools:` in the agent's file.",
+        reply=_NO_CODE,
+    ),
+    OfflineRule(
+        match=_SHELL + r"(?:```(?:\w+)?\s*\n(?P<block>(?s:.*?))```|`(?P<quoted>[^`]+)`|(?P<line>(?s:.+)))",
+        calls=(OfflineCall(tool=("*execute_bash*", "*bash_execute*"), arguments={"command": "{block}{quoted}{line}"}),),
+        after_tools="The command ran. Its result:\n\n{results}",
+        reply=_NO_CODE,
     ),
     OfflineRule(
         match=_TIME,

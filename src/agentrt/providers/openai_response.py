@@ -33,12 +33,15 @@ _STOPS = {
 
 class _Cached(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
     audio_tokens: int | None = None
+    image_tokens: int | None = None
 
 
 class _Reasoned(msgspec.Struct, gc=False):
     reasoning_tokens: int | None = None
     audio_tokens: int | None = None
+    image_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct, gc=False):
@@ -103,7 +106,7 @@ class OpenAIReader(EventReader):
         return Done(message=message, usage=self._counted(message), stop=stop, model=name, refused=self._refused)
 
     def _take(self, data: bytes, out: list[Chunk]) -> None:
-        if data.strip() == b"[DONE]":
+        if data[:1] != b"{" and data.strip() == b"[DONE]":
             self.ended = True
             return
         try:
@@ -181,6 +184,9 @@ class OpenAIReader(EventReader):
             usage.completion_tokens,
             (cached and cached.cached_tokens) or 0,
             (reasoned and reasoned.reasoning_tokens) or 0,
+            cache_write=(cached and cached.cache_write_tokens) or 0,
             audio_input=(cached and cached.audio_tokens) or 0,
             audio_output=(reasoned and reasoned.audio_tokens) or 0,
+            image_input=(cached and cached.image_tokens) or 0,
+            image_output=(reasoned and reasoned.image_tokens) or 0,
         )

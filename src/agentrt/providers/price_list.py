@@ -19,6 +19,8 @@ _KINDS = {
     "reasoning": "output_reasoning_mtok",
     "audio_input": "input_audio_mtok",
     "audio_output": "output_audio_mtok",
+    "image_input": "input_image_mtok",
+    "image_output": "output_image_mtok",
 }
 _WORDS = {
     "ClauseStartsWith": ("starts", "starts_with"),

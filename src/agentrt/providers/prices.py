@@ -66,6 +66,7 @@ class Prices:
         self._overrides, self._listable = dict(overrides), listable
         self._lists: dict[str, list[Listed]] = {}
         self._found: dict[tuple[str, str], Listed | None] = {}
+        self._elsewhere: set[tuple[str, str]] = set()  # models in which the list has no say
         self._wanted, self._there = asyncio.Event(), asyncio.Event()
 
     def of(self, provider: str, model: str) -> Price | None:
@@ -82,8 +83,16 @@ class Prices:
 
     def want(self, models: Iterable[tuple[str, str]]) -> None:
         """Somebody will ask for the prices of these soon."""
-        if not self._wanted.is_set() and any(self._listable(provider, model) for provider, model in models):
-            self._wanted.set()
+        if self._wanted.is_set():
+            return
+        for model in models:
+            if model in self._elsewhere:  # asked before every call: not worth judging an address again
+                continue
+            if self._listable(*model):
+                self._wanted.set()
+                return
+            if len(self._elsewhere) < _MOST:
+                self._elsewhere.add(model)
 
     async def settled(self, provider: str, model: str) -> None:
         """Return once `of` has its last word on this model; at once where the list has no say in it."""

@@ -51,7 +51,7 @@ async def read_answer(
             yield [*chunks, reader.done()]
             return
         if is_page(reply.content_type, b""):
-            raise not_an_api(transport.provider, reply.status)
+            raise not_an_api(transport.provider, reply.status, transport.wire)
         while not reader.ended and (piece := await _next(reply, reader)):
             chunks = reader.feed(piece)
             if reader.ended:

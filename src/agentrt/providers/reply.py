@@ -112,7 +112,7 @@ class Reply:
                 raise ModelFailure(why, code="malformed")
         body = b"".join(pieces)
         if self.status == 200 and is_page(self.content_type, body):
-            raise not_an_api(self._provider, self.status)
+            raise not_an_api(self._provider, self.status, self._entry.wire)
         return body
 
     async def finish(self) -> None:

@@ -157,6 +157,10 @@ class ResponsesReader(EventReader):
             (given and given.cached_tokens) or 0,
             (made and made.reasoning_tokens) or 0,
             cache_write=(given and given.cache_write_tokens) or 0,
+            audio_input=(given and given.audio_tokens) or 0,
+            audio_output=(made and made.audio_tokens) or 0,
+            image_input=(given and given.image_tokens) or 0,
+            image_output=(made and made.image_tokens) or 0,
         )
 
     def _malformed(self, why: str) -> ModelFailure:

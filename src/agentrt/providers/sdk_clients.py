@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 import httpx2
 
 from .entry import ProviderEntry
-from .sdk_options import AnthropicSdk, AzureSdk, BedrockSdk, OpenAISdk, Sdk, VertexSdk, sdk_of
+from .sdk_options import AnthropicSdk, AzureSdk, BedrockSdk, GeminiSdk, OpenAISdk, VertexSdk, sdk_of
+from .wires import Wire
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from anthropic.lib.vertex import AsyncAnthropicVertex
     from openai import AsyncAzureOpenAI, AsyncOpenAI
 
-    SdkClient = AsyncOpenAI | AsyncAzureOpenAI | AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicVertex
+    from .sdk_gemini import GenaiClient
+
+    SdkClient = AsyncOpenAI | AsyncAzureOpenAI | AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicVertex | GenaiClient
 
 _AZURE_SCOPE = "https://cognitiveservices.azure.com/.default"
 
@@ -28,29 +31,38 @@ def client_of(entry: ProviderEntry) -> "SdkClient":
     Raises what the SDK raises where something is missing, and ImportError where that is a package.
     """
     options = sdk_of(entry.wire, entry.sdk)
+    http: dict[str, Any] = {
+        "verify": ssl.create_default_context(),
+        "limits": httpx2.Limits(max_connections=entry.max_connections, max_keepalive_connections=100, keepalive_expiry=30),
+        "proxy": entry.proxy,
+        "timeout": None,
+        "trust_env": False,
+    }
+    if entry.wire == "gemini" and isinstance(options, GeminiSdk | VertexSdk):
+        from .sdk_gemini import genai_client
+
+        return genai_client(entry, http, _key(entry))
     common: dict[str, Any] = {
         "max_retries": 0,
         "default_headers": {"Accept-Encoding": "identity"} | entry.headers,  # compression delays an event stream
-        "http_client": httpx2.AsyncClient(
-            verify=ssl.create_default_context(),
-            limits=httpx2.Limits(max_connections=entry.max_connections, max_keepalive_connections=100, keepalive_expiry=30),
-            proxy=entry.proxy,
-            timeout=None,
-            trust_env=False,
-        ),
+        "http_client": httpx2.AsyncClient(**http),
     }
     match options:
         case OpenAISdk() | AzureSdk():
             return _openai(entry, options, common)
         case AnthropicSdk() | BedrockSdk() | VertexSdk():
             return _anthropic(entry, options, common)
+        case GeminiSdk():
+            raise AssertionError("it speaks no other wire")
         case _:
             assert_never(options)
 
 
-def refusal_in(exc: Exception, options: Sdk) -> httpx2.Response | None:
+def refusal_in(exc: Exception, wire: Wire) -> httpx2.Response | None:
     """The answer with another status than 200 that the SDK made an error of; None where there was no answer."""
-    if isinstance(options, OpenAISdk | AzureSdk):
+    if wire == "gemini":
+        return None  # there every answer is one
+    if wire != "anthropic":
         from openai import APIStatusError
     else:
         from anthropic import APIStatusError

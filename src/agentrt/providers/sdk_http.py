@@ -84,9 +84,8 @@ class SdkHttp:
 
     def __init__(self, entry: ProviderEntry) -> None:
         self._entry = entry
-        self._options = sdk_of(entry.wire, entry.sdk)
         # The clouds' clients find the model in the body, to put it into the address; to the others bytes are bytes.
-        self._as_object = not isinstance(self._options, OpenAISdk | AnthropicSdk)
+        self._as_object = entry.wire != "gemini" and not isinstance(sdk_of(entry.wire, entry.sdk), OpenAISdk | AnthropicSdk)
         self._client: SdkClient | None = None
         self._making = asyncio.Lock()
 
@@ -97,7 +96,7 @@ class SdkHttp:
             client = self._client or await self._make()
             response = await self._send(client, method, path, body, limit)
         except Exception as exc:  # credentials come from several packages, whose errors have no root of their own
-            refusal = refusal_in(exc, self._options)
+            refusal = refusal_in(exc, self._entry.wire)
             if refusal is None:
                 raise failure_in(exc, self._where(), self._entry.secrets) from exc
             response = refusal

@@ -46,15 +46,20 @@ class BedrockSdk(_Sdk, frozen=True, tag="bedrock"):
     aws_session_token: str | None = None
 
 
+class GeminiSdk(_Sdk, frozen=True, tag="gemini"):
+    """Google AI with an API key. Needs the package google-genai."""
+
+
 class VertexSdk(_Sdk, frozen=True, tag="vertex"):
-    """All but an `access_token` needs the package google-auth."""
+    """Claude or Gemini in Google's cloud. Claude needs the package google-auth unless it has an `access_token`, Gemini
+    google-genai."""
 
     region: str | None = None
     project_id: str | None = None
     access_token: str | None = None
 
 
-Sdk = OpenAISdk | AzureSdk | AnthropicSdk | BedrockSdk | VertexSdk
+Sdk = OpenAISdk | AzureSdk | AnthropicSdk | BedrockSdk | GeminiSdk | VertexSdk
 
 _SECRETS = ("auth_token", "aws_access_key", "aws_secret_key", "aws_session_token", "access_token", "azure_ad_token")
 
@@ -66,6 +71,8 @@ def sdk_of(wire: Wire, options: Sdk | None) -> Sdk:
             return options or OpenAISdk()
         case "anthropic", (AnthropicSdk() | BedrockSdk() | VertexSdk() | None):
             return options or AnthropicSdk()
+        case "gemini", (GeminiSdk() | VertexSdk() | None):
+            return options or GeminiSdk()
         case _, None:
             raise ValueError(f"no SDK speaks the wire {wire!r}; 'client' can only be 'native'")
         case _:

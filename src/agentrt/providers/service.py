@@ -45,6 +45,7 @@ _NOTHING_SAID: Mapping[str, Any] = {}
 OLLAMA_ADDRESS = ("127.0.0.1", 11434)
 _PROBE_S = 0.3
 _MOST_KNOWN = 1000
+_ORDINARY = Request()
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
@@ -126,14 +127,15 @@ class Providers(Module):
         names the part of `request` that none of them takes.
         """
         entries = _entries_of(chain)
-        found = self._find(entries, request or Request(), log.info if request else log.debug)
+        found = self._find(entries, request or _ORDINARY, log.info if request else log.debug)
         if not found.legs and request is None:
             found = find_route(entries, "", lambda _: True, self._directory())
         if not found.legs:
             raise Invalid(_takes_none(found), code=_NO_MODEL, param="model")
         if request is not None:
             found = self._fitting(found, request)
-        return msgspec.structs.replace(found.legs[0].choice, skipped=found.skipped)
+        first = found.legs[0].choice
+        return msgspec.structs.replace(first, skipped=found.skipped) if found.skipped else first
 
     def follow(self, chain: Chain) -> ModelClient:
         """Who answers for a chain: the first model that can be asked, the next where it fails."""
@@ -146,7 +148,7 @@ class Providers(Module):
                 found = self._fitting(found, Request(ask=ask, since=len(ask.messages)))
             except Invalid as exc:
                 raise ModelFailure(exc.message, code="invalid_request") from exc
-            self.facts.prices.want((leg.choice.provider, leg.choice.model) for leg in found.legs)
+            self.facts.prices.want([(leg.choice.provider, leg.choice.model) for leg in found.legs])
             shows = has_attachments(ask.messages)
             return [self._candidate(leg, shows) for leg in found.legs]
 
@@ -246,16 +248,17 @@ class Providers(Module):
         )
 
     def _find(self, entries: Sequence[ModelEntry], request: Request, say: Callable[..., object]) -> Route:
-        if any(entry.when or entry.weight is not None for entry in entries):
-            return self._find_for(entries, request, say)
         # the same for every request until a list of models changes; an agent's entries are one object as long as it lives
-        age = sum(listing.changes for listing in self._listings.values())
+        age = sum([listing.changes for listing in self._listings.values()])
         known = self._routes.get(id(entries))
-        if known is None or known[0] is not entries or known[1] != age:
+        if known is not None and known[0] is entries and known[1] == age:
+            return known[2]
+        route = self._find_for(entries, request, say)
+        if not any(entry.when or entry.weight is not None for entry in entries):
             if len(self._routes) >= _MOST_KNOWN:
                 self._routes.clear()
-            known = self._routes[id(entries)] = (entries, age, self._find_for(entries, request, say))
-        return known[2]
+            self._routes[id(entries)] = (entries, age, route)
+        return route
 
     def _find_for(self, entries: Sequence[ModelEntry], request: Request, say: Callable[..., object]) -> Route:
         facts = request.facts() if any(entry.when for entry in entries) else {}
@@ -338,7 +341,7 @@ class Providers(Module):
 
 def _entries_of(chain: Sequence[str | ModelEntry]) -> Sequence[ModelEntry]:
     """The chain itself where nothing in it is just a name: what is known of it is remembered by its identity."""
-    if not any(isinstance(entry, str) for entry in chain):
+    if str not in map(type, chain):
         return cast(Sequence[ModelEntry], chain)
     return tuple(ModelEntry(model=entry) if isinstance(entry, str) else entry for entry in chain)
 

@@ -12,6 +12,7 @@ from .errors import ModelFailure
 from .failures import refused
 from .http1 import Http1
 from .reply import Exchange, Reply, late
+from .wires import Wire
 
 if TYPE_CHECKING:
     from .proxied import Proxied
@@ -27,6 +28,7 @@ class Transport:
         self.provider = provider
         self._entry = entry
         self.url = entry.url
+        self.wire: Wire = entry.wire
         self._client: Http1 | Proxied | SdkHttp | None = None
         self.secrets = entry.secrets
 
@@ -78,7 +80,8 @@ class Transport:
             body = b""  # the status says enough
         finally:
             await reply.leave()
-        raise refused(self.provider, reply.status, reply.headers, body, secrets=self.secrets, now=time.time())
+        at, secrets = time.time(), self.secrets
+        raise refused(self.provider, reply.status, reply.headers, body, wire=self.wire, secrets=secrets, now=at)
 
     def _start(self) -> "Http1 | Proxied | SdkHttp":
         entry = self._entry

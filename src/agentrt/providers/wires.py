@@ -9,16 +9,19 @@ import msgspec
 Wire = Literal["anthropic", "gemini", "offline", "ollama", "openai", "openai_responses"]
 
 _VERSION_AT_END = re.compile(r"/v1/?\Z")
+# An address that leads into a version already, such as Vertex's with its project.
+_VERSIONED = re.compile(r"/v\d+\w*(?:/|\Z)")
 
 
 class WireFormat(msgspec.Struct, frozen=True, kw_only=True):
     """`url` is asked where no other address is given; the key travels in the header `key_header`, after `key_prefix`;
-    `api_version` is asked for where none is given."""
+    `api_version` is asked for where none is given. A base URL `ends_in` that, where it is the right one."""
 
     url: str = ""
     key_header: str = "Authorization"
     key_prefix: str = "Bearer "
     api_version: str = ""
+    ends_in: str = ""
 
 
 WIRES: Mapping[Wire, WireFormat] = {
@@ -29,9 +32,15 @@ WIRES: Mapping[Wire, WireFormat] = {
     "offline": WireFormat(),
     # A local one wants no key; hosted ones and proxies in front of one do.
     "ollama": WireFormat(url="http://127.0.0.1:11434"),
-    "openai": WireFormat(url="https://api.openai.com/v1"),
-    "openai_responses": WireFormat(url="https://api.openai.com/v1"),
+    "openai": WireFormat(url="https://api.openai.com/v1", ends_in="/v1"),
+    "openai_responses": WireFormat(url="https://api.openai.com/v1", ends_in="/v1"),
 }
+
+
+def shape_of_url(wire: Wire) -> str:
+    """How a base URL of this wire usually looks, to end a sentence with."""
+    known = WIRES[wire]
+    return f"ends in {known.ends_in}" if known.ends_in else f"has no path, as in {known.url}"
 
 
 def address(wire: Wire, url: str | None) -> str:
@@ -45,6 +54,11 @@ def address(wire: Wire, url: str | None) -> str:
         # Its paths begin with /v1, as in Anthropic's own clients; many give the address with it.
         url = _VERSION_AT_END.sub("", url)
     return url.rstrip("/")
+
+
+def version_path(url: str, version: str) -> str:
+    """What leads every path of Gemini's at `url`: `version`, unless the address holds one."""
+    return "" if _VERSIONED.search(url) else f"/{version}"
 
 
 def headers(wire: Wire, key: str | None, api_version: str) -> dict[str, str]:

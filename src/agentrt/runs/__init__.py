@@ -1,7 +1,7 @@
 from .accepting import Acceptance
 from .activity import Activity
 from .attachments import Inlined, inline_files
-from .catalogue import Catalogue
+from .catalogue import Catalogue, direct
 from .embedding import EmbeddingRun, EmbeddingRuns
 from .engine import Engine
 from .live import LiveRun
@@ -12,6 +12,7 @@ from .scheduler import Scheduler
 from .service import RunService
 from .store import RunTable
 from .tool_call import ToolCaller
+from .tool_runs import ToolRunResult, ToolRuns
 from .views import RunFilter, RunView, StartRun
 from .wire import event_object
 
@@ -33,6 +34,9 @@ __all__ = [
     "Scheduler",
     "StartRun",
     "ToolCaller",
+    "ToolRunResult",
+    "ToolRuns",
+    "direct",
     "event_object",
     "inline_files",
     "project",

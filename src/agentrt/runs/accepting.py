@@ -18,7 +18,7 @@ from agentrt.skills import Skills
 from agentrt.tools import Offer, ToolBox
 
 from .attachments import keep_attachments, keep_images
-from .catalogue import PASSTHROUGH, PASSTHROUGH_VERSION, Catalogue
+from .catalogue import CHILD_VERSION, PASSTHROUGH, PASSTHROUGH_VERSION, Catalogue
 from .drive import NO_TOOLS
 from .views import StartRun
 
@@ -51,16 +51,21 @@ class Acceptance:
         self._box, self._blobs, self._fetcher, self._clock = box, blobs, fetcher, clock
         self._skills = skills
 
-    async def look_up(self, who: Principal, command: StartRun) -> Wanted:
-        """Invalid or NotFound where the request names what is not there, or holds no message."""
+    async def look_up(self, who: Principal, command: StartRun, child: AgentSpec | None = None) -> Wanted:
+        """Invalid or NotFound where the request names what is not there, or holds no message. `child`: who answers for the
+        code that asks; other models than those of its chain are not there for it."""
         if not command.messages:
             raise Invalid("messages must not be empty", param="messages", code="empty_messages")
-        if command.passthrough:
+        if child is not None:
+            spec, version = child, CHILD_VERSION
+        elif command.passthrough:
             spec, version = PASSTHROUGH, PASSTHROUGH_VERSION
         else:
             found = self._catalogue.find(command.agent)
             spec, version = found.spec, found.version
         choice = self._providers.choose(spec.entries) if command.model is None else self._named(command.model)
+        if child is not None and choice.name not in child.chain:
+            raise NotFound(f"the model {choice.name} is none of this agent's", code="model_not_found", param="model")
         if spec.budgets.cost is not None:
             await self._refuse_unpriced(spec.entries if command.model is None else (choice.name,))
         target = Target()

@@ -1,12 +1,22 @@
 """The agents that runs may name: by name, by alias, pinned by version."""
 
-from agentrt.agents import AgentSpec
+from functools import lru_cache
+
+from agentrt.agents import AgentSpec, SandboxRule
 from agentrt.configs import ConfigStore, Versioned
 from agentrt.kernel import NotFound
 
 PASSTHROUGH = AgentSpec(name="passthrough", description="A bare model: no prompt, no tools of ours.")
 PASSTHROUGH_VERSION = "builtin"
 EMBEDDING_VERSION = "embedding"
+DIRECT_VERSION = "direct"
+CHILD_VERSION = "child"
+
+
+@lru_cache(maxsize=256)  # offers of tools are kept by a spec's identity
+def direct(name: str, sandbox: SandboxRule) -> AgentSpec:
+    """Who calls tools for callers from outside that come through no agent. Its code runs as `sandbox` says."""
+    return AgentSpec(name=name, description="Tools called from outside, without a model.", tools=("*",), sandbox=sandbox)
 
 
 class Catalogue:
@@ -33,4 +43,6 @@ class Catalogue:
             return PASSTHROUGH
         if version == EMBEDDING_VERSION:
             raise NotFound("the server stopped during a call for embeddings, which is not made again")
+        if version == CHILD_VERSION:
+            raise NotFound("the server stopped during a call by a run's own code, which is not made again")
         return await self._configs.version("agents", name, version)

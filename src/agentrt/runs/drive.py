@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from types import TracebackType
 
@@ -13,7 +13,7 @@ from agentrt.events import Record, StoredEvent
 from agentrt.journal import Journal
 from agentrt.kernel import Principal, Unavailable, delay
 from agentrt.messages import Message
-from agentrt.tools import Offer
+from agentrt.tools import Artifact, Offer, Output
 
 from .policy import Command
 from .state import RunState, advance
@@ -25,12 +25,17 @@ NO_TOOLS = Offer({})
 PATIENCE = 6
 
 
+Listener = Callable[[Output | Artifact], Awaitable[None]]
+
+
 class ActStopped(Exception):
     """The run was interrupted, or its time is up, while something was done for it."""
 
 
 class Drive:
-    """`history` is what was said before this run; `outside_s` is the time that models and tools took.
+    """`history` is what was said before this run; `outside_s` is the time that models and tools took. `listener` is given the
+    output of tools at once, where somebody waits for it. `children` are the runs that its code has begun and that go on, by id
+    (None: a call for embeddings). `told` is set once a child's parent knows what it took.
 
     Every append of a live run goes through here, so that the state never misses a record.
     """
@@ -43,6 +48,9 @@ class Drive:
         self.offer = NO_TOOLS
         self.outside_s = 0.0
         self.interrupted = False
+        self.listener: Listener | None = None
+        self.children: dict[str, Drive | None] = {}
+        self.told: asyncio.Event | None = None
         self._early: dict[int, Record] = {}
         self._scopes: set[asyncio.Timeout] = set()
 

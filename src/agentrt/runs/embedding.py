@@ -1,6 +1,7 @@
 """A call for embeddings as a run of one step: what it took is recorded, what was asked and given is not kept."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,6 +13,8 @@ from agentrt.messages import Message
 from agentrt.providers import Choice, Embedded, ModelFailure, Providers
 
 from .catalogue import EMBEDDING_VERSION, PASSTHROUGH
+from .children import child_agent, tell_spending
+from .drive import Drive
 from .store import session_of
 
 
@@ -21,24 +24,40 @@ class EmbeddingRun(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     session_id: str
     body: bytes
-    cost_usd: float | None
+    spent: e.Spending
     outside_s: float
 
 
 class EmbeddingRuns:
     """Opens and ends these runs. One whose server dies during the call is failed at the next start, not made again."""
 
-    def __init__(self, journal: Journal, providers: Providers) -> None:
-        self._journal, self._providers = journal, providers
+    def __init__(self, journal: Journal, providers: Providers, parent_of: Callable[[Principal], Drive | None]) -> None:
+        self._journal, self._providers, self._parent_of = journal, providers, parent_of
         self._boot = new_id("boot")
 
     async def embed(self, who: Principal, model: str, asked: dict[str, Any]) -> EmbeddingRun:
         """Ask `model` (`provider/model` or a bare id) for what `asked` says in OpenAI's terms.
 
-        NotFound and Invalid where the model cannot be asked; ModelFailure where it fails, which the run tells too.
+        NotFound and Invalid where the model cannot be asked; ModelFailure where it fails, which the run tells too. For the code
+        of a run, a child of it: Exhausted where nothing of its budgets is left.
         """
         choice = self._choose(model)
-        run_id, began = new_id("run"), time.perf_counter()
+        parent = self._parent_of(who)
+        if parent is None:
+            return await self._embed(who, new_id("run"), choice, asked)
+        if choice.name not in child_agent(parent).chain:
+            raise NotFound(f"the model {choice.name} is none of this agent's", code="model_not_found", param="model")
+        run_id, spent = new_id("run"), e.Spending()
+        parent.children[run_id] = None
+        try:
+            run = await self._embed(who, run_id, choice, asked)
+            spent = run.spent
+            return run
+        finally:
+            await tell_spending(parent, run_id, spent, 1)
+
+    async def _embed(self, who: Principal, run_id: str, choice: Choice, asked: dict[str, Any]) -> EmbeddingRun:
+        began = time.perf_counter()
         await self._journal.append(run_id, [_started(who, choice), self._intent(choice)], after=0)
         asked_at = time.perf_counter()
         try:
@@ -55,7 +74,11 @@ class EmbeddingRuns:
         done = _completed(choice, embedded, cost, round(outside_s * 1e3, 3))
         await self._end(run_id, [done, e.RunCompleted()])
         return EmbeddingRun(
-            run_id=run_id, session_id=session_of(run_id, None), body=embedded.body, cost_usd=cost, outside_s=outside_s
+            run_id=run_id,
+            session_id=session_of(run_id, None),
+            body=embedded.body,
+            spent=e.Spending().plus(done),
+            outside_s=outside_s,
         )
 
     def _choose(self, model: str) -> Choice:
@@ -85,6 +108,7 @@ def _started(who: Principal, choice: Choice) -> e.RunStarted:
         user=who.user,
         agent=PASSTHROUGH.name,
         agent_version=EMBEDDING_VERSION,
+        parent_run_id=who.run or None,
         model=choice.model,
         provider=choice.provider,
     )

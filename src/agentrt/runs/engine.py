@@ -31,6 +31,8 @@ class Engine:
 
     async def begin(self, drive: Drive, run_id: str, first: e.RunQueued | e.RunStarted) -> None:
         """Write how a run begins, and the intents that follow from it, in one append; durable when it returns."""
+        if isinstance(first, e.RunStarted) and first.only is not None:
+            drive.offer = await self._box.offer(drive.spec, drive.who, first.mode)
         if drive.state is None:
             state, after = fold([e.Record(run_id, 1, self._clock.now_us(), first)]), 0
         else:
@@ -72,7 +74,7 @@ class Engine:
             commands = p.decide(state, facts)
             if any(isinstance(c, p.CallModel) for c in commands):
                 drive.offer = await self._box.offer(drive.spec, drive.who, state.accepted.mode)
-            new = [event for command in commands for event in self._events_of(command, state, drive)]
+            new = [event for command in commands for event in await self._events_of(command, state, drive)]
             events += new
             state = self._ahead(state, new)
             acts = [c for c in commands if isinstance(c, p.CallModel | p.CallTool)]
@@ -97,7 +99,7 @@ class Engine:
         now = self._clock.now_us()
         return advance(state, [e.Record(state.run_id, state.seq + n, now, event) for n, event in enumerate(events, 1)])
 
-    def _events_of(self, command: p.Command, state: RunState, drive: Drive) -> list[e.StoredEvent]:
+    async def _events_of(self, command: p.Command, state: RunState, drive: Drive) -> list[e.StoredEvent]:
         """What a command writes at once: the intent of an act, or its whole effect."""
         match command:
             case p.CallModel(step=step):
@@ -109,9 +111,7 @@ class Engine:
                 result = ToolResult(call.id, (Text(text),), is_error=True)
                 return [e.ToolFailed(call_id=call.id, name=call.name, reason=reason, result=result)]
             case p.AbandonModelCall(step=step):
-                message = "the server stopped during this model call"
-                failed = e.ModelFailed(step=step, code="interrupted", message=message, interrupted=True)
-                return [failed, e.TextDiscarded(step=step, reason="server_stopped")]
+                return [await self._models.abandoned(drive, step), e.TextDiscarded(step=step, reason="server_stopped")]
             case p.GoOn():
                 return [e.MessageAdded(message=says("user", GO_ON), reason="autonomous")]
             case p.Wait():

@@ -1,6 +1,8 @@
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
-from agentrt.events import Delta, Record
+from agentrt.events import Delta, End, Record
 from agentrt.journal import Journal
 
 from .drive import Drive
@@ -41,8 +43,22 @@ class LiveRun:
         return self._drive.outside_s if self._drive else 0.0
 
     def __aiter__(self) -> AsyncIterator[list[Record | Delta]]:
-        return self._journal.tail(self.id)
+        return self._tail(live=True)
 
     def whole_messages(self) -> AsyncIterator[list[Record | Delta]]:
         """The same for a reader who does not show text while it is written: cheaper."""
-        return self._journal.tail(self.id, live=False)
+        return self._tail(live=False)
+
+    def _tail(self, *, live: bool) -> AsyncIterator[list[Record | Delta]]:
+        batches = self._journal.tail(self.id, live=live)
+        told = None if self._drive is None else self._drive.told
+        return batches if told is None else _once_told(batches, told)
+
+
+async def _once_told(batches: AsyncGenerator[list[Record | Delta]], told: asyncio.Event) -> AsyncGenerator[list[Record | Delta]]:
+    """The same, but the end of a child is seen only once its parent knows what it took."""
+    async with aclosing(batches):
+        async for batch in batches:
+            if isinstance(batch[-1], Record) and isinstance(batch[-1].event, End):
+                await told.wait()
+            yield batch

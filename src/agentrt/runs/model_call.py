@@ -4,12 +4,13 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
+from typing import Any
 
 import structlog
 from msgspec.structs import replace
 
 from agentrt.agents import AgentSpec, ModelEntry
-from agentrt.events import Event, ModelCompleted, ModelFailed, ModelRetrying, RunStarted, StoredEvent, TextDiscarded
+from agentrt.events import ModelCompleted, ModelFailed, ModelRetrying, RunStarted, StoredEvent, TextDiscarded
 from agentrt.journal import Journal
 from agentrt.kernel import Principal, body_of
 from agentrt.messages import Message, Text, Usage
@@ -53,26 +54,36 @@ class ModelCaller:
             outcome = self._failed(drive, step, "internal_error", f"the model client failed ({type(exc).__name__})")
         drive.outside_s += watch.until_end()
         took = watch.total_ms()
-        return replace(await self._billed(outcome, watch), duration_ms=took, **watch.first_token(outcome))
+        return replace(outcome, duration_ms=took, **await self._bill(outcome, watch), **watch.first_token(outcome))
 
-    async def _billed(self, outcome: Outcome, watch: "_Watch") -> Outcome:
-        """The outcome with what it cost. Who broke off after a text was shown gave no figures: they are estimated."""
-        if isinstance(outcome, ModelFailed) and outcome.text and not outcome.usage.total and watch.ask is not None:
-            outcome = replace(outcome, usage=used_at_least(watch.ask, outcome.text))
+    async def abandoned(self, drive: Drive, step: int) -> ModelFailed:
+        """The outcome of a call whose process died: nobody knows how far it came, so what was sent is counted, as an estimate."""
+        state = drive.known
+        usage = used_at_least(_asked(drive, Inlined(_said(drive))), "")
+        asked = state.open_model_call.asked if state.open_model_call is not None else ""
+        cost = await self._cost(asked or f"{state.accepted.provider}/{state.accepted.model}", usage)
+        message = "the server stopped during this model call; what it cost is estimated from what was sent"
+        return ModelFailed(step=step, code="interrupted", message=message, interrupted=True, usage=usage, cost_usd=cost)
+
+    async def _bill(self, outcome: Outcome, watch: "_Watch") -> dict[str, Any]:
+        """What it took and cost. Who broke off after a text was shown gave no figures: they are estimated."""
+        usage = outcome.usage
+        if isinstance(outcome, ModelFailed) and outcome.text and not usage.total and watch.ask is not None:
+            usage = used_at_least(watch.ask, outcome.text)
         name = outcome.model if isinstance(outcome, ModelCompleted) and outcome.provider else watch.asked
-        return replace(outcome, cost_usd=await self._cost(name, outcome.usage))
+        return {"usage": usage, "cost_usd": await self._cost(name, usage)}
 
     async def _stream(self, drive: Drive, step: int, watch: "_Watch") -> Outcome:
         state = drive.known
         client = self._clients(_chain(drive))
-        watch.ask = ask = await self._ask(drive)
+        watch.ask = ask = _asked(drive, await self._inline(drive.who, _said(drive)))
         async with aclosing(client.stream(ask)) as stream:
             async for batch in stream:
                 last = batch[-1]
                 if type(last) is Done:
-                    if live := [c for c in batch if isinstance(c, Event)]:
+                    if live := batch[:-1]:
                         watch.shown()
-                        self._journal.show(state.run_id, step, live)
+                        self._journal.show(state.run_id, step, live)  # type: ignore[arg-type]  # nothing but live events
                     return _completed(step, last)
                 if type(last) is Retrying:
                     name = f"{last.provider}/{last.model}" if last.provider else watch.asked
@@ -84,27 +95,6 @@ class ModelCaller:
                 watch.shown()
                 self._journal.show(state.run_id, step, batch)  # type: ignore[arg-type]  # Done and Retrying come alone
         raise ModelFailure("the model's answer ended without its end", code="truncated", retryable=True)
-
-    async def _ask(self, drive: Drive) -> ModelAsk:
-        state = drive.known
-        started = state.started
-        messages = (*examples_of(drive.spec), *drive.history, *state.transcript.messages)
-        inlined = await self._inline(drive.who, answer_all(messages))
-        return ModelAsk(
-            model=started.model,
-            system=(started.system,) if started.system else (),
-            messages=inlined.messages,
-            images=inlined.images,
-            tools=drive.offer.defs,
-            caller_tools=started.ask.tools,
-            parameters=started.ask.parameters,
-            # with three digits forty characters, which is what OpenAI takes back
-            call_prefix=f"call_{body_of(state.run_id)}",
-            first_call=sum(len(m.calls) for m in state.transcript.produced) % 1000,
-            user=started.user,
-            limits=drive.spec.limits,
-            cache_key=_cache_key(started),
-        )
 
     def _failed(self, drive: Drive, step: int, code: str, message: str) -> ModelFailed:
         return ModelFailed(step=step, code=code, message=message, text=self._journal.discard(drive.known.run_id))
@@ -141,6 +131,31 @@ class _Watch:
 def examples_of(spec: AgentSpec) -> tuple[Message, ...]:
     """The agent's few-shot messages."""
     return tuple(Message(example.role, (Text(example.content),)) for example in spec.examples)
+
+
+def _said(drive: Drive) -> tuple[Message, ...]:
+    """The conversation so far; stored files are only named in it."""
+    return answer_all((*examples_of(drive.spec), *drive.history, *drive.known.transcript.messages))
+
+
+def _asked(drive: Drive, inlined: Inlined) -> ModelAsk:
+    state = drive.known
+    started = state.started
+    return ModelAsk(
+        model=started.model,
+        system=(started.system,) if started.system else (),
+        messages=inlined.messages,
+        images=inlined.images,
+        tools=drive.offer.defs,
+        caller_tools=started.ask.tools,
+        parameters=started.ask.parameters,
+        # with three digits forty characters, which is what OpenAI takes back
+        call_prefix=f"call_{body_of(state.run_id)}",
+        first_call=sum(len(m.calls) for m in state.transcript.produced) % 1000,
+        user=started.user,
+        limits=drive.spec.limits,
+        cache_key=_cache_key(started),
+    )
 
 
 def _cache_key(started: RunStarted) -> str:

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
-from agentrt.bus import Bus, ConfigChanged, McpServerChanged
+from agentrt.bus import Bus, ConfigChanged, McpServerChanged, SandboxesChanged
 from agentrt.kernel import Module, ModuleHealth
 from agentrt.tools import ToolBox
 
@@ -31,7 +31,7 @@ class Runs(Module):
     async def __aenter__(self) -> Self:
         await self._service.sweep()
         group = await self._stack.enter_async_context(asyncio.TaskGroup())
-        for topic in (ConfigChanged, McpServerChanged):
+        for topic in (ConfigChanged, McpServerChanged, SandboxesChanged):
             self._stack.callback(group.create_task(self._follow(topic), name=f"follow {topic.__name__}").cancel)
         await self._stack.enter_async_context(self._scheduler)
         return self
@@ -39,8 +39,8 @@ class Runs(Module):
     async def __aexit__(self, *exc_info: object) -> None:
         await self._stack.aclose()
 
-    async def _follow(self, topic: type[ConfigChanged | McpServerChanged]) -> None:
-        """What is offered to models follows the agents' files and the servers' tool lists."""
+    async def _follow(self, topic: type[ConfigChanged | McpServerChanged | SandboxesChanged]) -> None:
+        """What is offered to models follows the agents' files, the servers' tool lists, and whether code can run."""
         with self._bus.subscribe(topic) as changes:
             async for _ in changes:
                 self._box.forget_offers()

@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeGuard
+
+from msgspec.structs import replace
 
 from agentrt.events import ArtifactCreated, StoredEvent, ToolStderr, ToolStdout
 from agentrt.tools import Artifact, Output
@@ -68,12 +71,17 @@ class OutputSink:
         self._size += len(output.text)
         last = self._pending[-1] if self._pending else None
         if output.stream == "stderr":
-            before = self._pending.pop().text if isinstance(last, ToolStderr) else ""
-            self._pending.append(ToolStderr(call_id=self._call_id, text=before + output.text))
-            return
-        plain = output.progress is None
-        merge = isinstance(last, ToolStdout) and plain and last.progress is None
-        before = self._pending.pop().text if merge else ""
-        self._pending.append(
-            ToolStdout(call_id=self._call_id, text=before + output.text, progress=output.progress, total=output.total)
-        )
+            piece: ToolStdout | ToolStderr = ToolStderr(call_id=self._call_id, text=output.text)
+        else:
+            piece = ToolStdout(call_id=self._call_id, text=output.text, progress=output.progress, total=output.total)
+        if _joins(last, piece):
+            self._pending[-1] = replace(last, text=last.text + piece.text)
+        else:
+            self._pending.append(piece)
+
+
+def _joins(last: StoredEvent | None, piece: ToolStdout | ToolStderr) -> TypeGuard[ToolStdout | ToolStderr]:
+    """Whether `piece` goes on where `last` ended; what bears progress stands alone."""
+    if isinstance(last, ToolStdout) and isinstance(piece, ToolStdout):
+        return last.progress is None and piece.progress is None
+    return isinstance(last, ToolStderr) and isinstance(piece, ToolStderr)

@@ -117,6 +117,8 @@ def _give_up(state: RunState, failure: ModelFailed, facts: Facts) -> Command:
 
 def _next_turn(state: RunState) -> tuple[Command, ...]:
     """Every call of our own is answered: end, or ask the model again."""
+    if state.started.only is not None:
+        return (_end_of_call(state, state.started.only.call),)
     for call in state.calls.values():
         if call.call.name == FINISH_TASK and not call.failed:
             return (Complete(_result_text(state, call.call.id) or _answer(state), "stop"),)
@@ -127,6 +129,12 @@ def _next_turn(state: RunState) -> tuple[Command, ...]:
     if state.started.mode == "autonomous" and state.stop == "stop":
         return (GoOn(),)
     return (Complete(_answer(state), state.stop),)
+
+
+def _end_of_call(state: RunState, call: ToolCall) -> Command:
+    """How a run of one tool call ends: well if the tool answered, whatever it said."""
+    lost, text = state.calls[call.id].lost, _result_text(state, call.id)
+    return Fail(lost, text) if lost else Complete(text, "stop")
 
 
 def _cancel(state: RunState, facts: Facts) -> tuple[Command, ...]:
@@ -169,8 +177,8 @@ def _over_budget(state: RunState, facts: Facts, commands: Sequence[Command]) -> 
     if budgets.cost is not None and state.spent.known_usd >= budgets.cost:
         return StopOverBudget("cost", budgets.cost, state.spent.known_usd)
     asks_again = any(isinstance(c, CallModel | GoOn) for c in commands)
-    if budgets.steps is not None and asks_again and state.step >= budgets.steps:
-        return StopOverBudget("steps", budgets.steps, state.step)
+    if budgets.steps is not None and asks_again and state.steps >= budgets.steps:
+        return StopOverBudget("steps", budgets.steps, state.steps)
     return None
 
 

@@ -12,10 +12,10 @@ from agentrt.messages import Message
 _INSERT = """
 INSERT INTO runs (id, tenant, "user", status, mode, agent, agent_version, provider, model, session_id, parent_run_id,
   input, output, finish_reason, error_code, error_message, metadata, input_tokens, output_tokens, cached_tokens,
-  reasoning_tokens, cache_write_tokens, audio_input_tokens, audio_output_tokens, estimated, cost, unpriced, created_at,
-  started_at, ended_at)
+  reasoning_tokens, cache_write_tokens, audio_input_tokens, audio_output_tokens, image_input_tokens, image_output_tokens,
+  estimated, cost, unpriced, created_at, started_at, ended_at)
 VALUES (:id, :tenant, :user, :status, :mode, :agent, :agent_version, :provider, :model, :session_id, :parent_run_id,
-  :input, NULL, NULL, NULL, NULL, :metadata, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, :at, :started_at, NULL)
+  :input, NULL, NULL, NULL, NULL, :metadata, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, :at, :started_at, NULL)
 """
 _START = """
 UPDATE runs SET status = 'running', provider = :provider, model = :model, session_id = :session_id, started_at = :at
@@ -30,6 +30,8 @@ UPDATE runs SET status = coalesce(:status, status), output = coalesce(:output, o
   cache_write_tokens = cache_write_tokens + :cache_write_tokens,
   audio_input_tokens = audio_input_tokens + :audio_input_tokens,
   audio_output_tokens = audio_output_tokens + :audio_output_tokens,
+  image_input_tokens = image_input_tokens + :image_input_tokens,
+  image_output_tokens = image_output_tokens + :image_output_tokens,
   estimated = estimated + :estimated, cost = cost + :cost, unpriced = unpriced + :unpriced
 WHERE id = :id
 """
@@ -95,7 +97,7 @@ class _Move:
 
     def add(self, record: e.Record) -> None:
         match record.event:
-            case e.ModelCompleted() | e.ModelFailed() | e.ModelRetrying() as attempt:
+            case e.ModelCompleted() | e.ModelFailed() | e.ModelRetrying() | e.ChildSpent() as attempt:
                 self._spent = self._spent.plus(attempt)
             case e.CheckpointRequired():
                 self._changes["status"] = "paused_checkpoint"
@@ -131,6 +133,8 @@ class _Move:
             "cache_write_tokens": usage.cache_write,
             "audio_input_tokens": usage.audio_input,
             "audio_output_tokens": usage.audio_output,
+            "image_input_tokens": usage.image_input,
+            "image_output_tokens": usage.image_output,
             "estimated": int(usage.estimated),
             "cost": round(self._spent.known_usd * COST_UNITS),
             "unpriced": self._spent.unpriced,

@@ -18,7 +18,7 @@ from .activity import Activity
 from .live import LiveRun
 from .service import RunService
 from .state import Status
-from .views import RunFilter, RunPage, RunRequest, RunView, StartRun, StepPage
+from .views import ArtifactPage, RunFilter, RunPage, RunRequest, RunView, StartRun, StepPage
 from .wire import EventFrames
 
 MAX_WAIT_S = 600.0
@@ -95,6 +95,17 @@ class RunsController(Controller):
     @get("/{run_id:str}/steps", summary="List a run's model and tool calls", operation_id="listSteps", responses=NOT_FOUND)
     async def steps(self, run_id: FromPath[str], runs: NamedDependency[RunService], who: NamedDependency[Principal]) -> StepPage:
         return StepPage(data=await runs.steps(who, run_id))
+
+    @get(
+        "/{run_id:str}/artifacts",
+        summary="List the files that a run's tools made",
+        operation_id="listArtifacts",
+        responses=NOT_FOUND,
+    )
+    async def artifacts(
+        self, run_id: FromPath[str], runs: NamedDependency[RunService], who: NamedDependency[Principal]
+    ) -> ArtifactPage:
+        return ArtifactPage(data=await runs.artifacts(who, run_id))
 
     @post(
         "/{run_id:str}/cancel",

@@ -33,6 +33,8 @@ runs = Table(
     Column("cache_write_tokens", BigInteger, nullable=False),
     Column("audio_input_tokens", BigInteger, nullable=False),
     Column("audio_output_tokens", BigInteger, nullable=False),
+    Column("image_input_tokens", BigInteger, nullable=False),
+    Column("image_output_tokens", BigInteger, nullable=False),
     Column("estimated", Integer, nullable=False),
     # millionths of a millionth of a US dollar: whole numbers add up to the same in any order
     Column("cost", BigInteger, nullable=False),

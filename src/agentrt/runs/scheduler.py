@@ -10,15 +10,17 @@ import msgspec
 import structlog
 
 from agentrt import events as e
+from agentrt.agents import AgentSpec
 from agentrt.journal import Journal
-from agentrt.kernel import Conflict, Exhausted, Invalid, NotFound, Principal, Unavailable
+from agentrt.kernel import Conflict, Denied, Exhausted, Invalid, NotFound, Principal, Unavailable
 
 from .accepting import Acceptance, Wanted
-from .catalogue import Catalogue
+from .catalogue import Catalogue, direct
+from .children import tell_spending
 from .drive import Drive
 from .engine import Engine
 from .log_lines import log_events, run_began, run_ended, wants_events
-from .state import ENDED, fold
+from .state import ENDED, RunState, advance, fold
 from .store import RunTable, session_of
 
 log = structlog.get_logger()
@@ -54,6 +56,7 @@ class Scheduler:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._busy: dict[tuple[str, str], str] = {}
         self._waiting: deque[Waiting] = deque()
+        self._leaving: set[str] = set()
 
     async def __aenter__(self) -> Self:
         """Take up every run that an earlier process left behind."""
@@ -84,27 +87,94 @@ class Scheduler:
         """Whether the run goes on, or waits for its turn, in this process."""
         return run_id in self._drives
 
+    def drive_of(self, run_id: str) -> Drive | None:
+        """The run, where it goes on or waits in this process."""
+        return self._drives.get(run_id)
+
+    def parent_of(self, who: Principal) -> Drive | None:
+        """The run whose code asks; None where nobody's does. Denied where it does not go on any more."""
+        if not who.run:
+            return None
+        drive = self._drives.get(who.run)
+        goes_on = drive is not None and drive.state is not None and drive.state.status == "running" and not drive.interrupted
+        if drive is None or not goes_on or drive.who.tenant != who.tenant:
+            raise Denied("the run whose code this is has ended", code="run_ended")
+        return drive
+
     async def begin(self, who: Principal, run_id: str, wanted: Wanted) -> tuple[Drive, e.RunQueued | e.RunStarted]:
-        """Write how the run begins, and let it go on, or wait. Exhausted where too many wait already."""
+        """Write how the run begins, and let it go on, or wait. Exhausted where too many wait already. A child has its place
+        within its parent's: it never waits."""
         if self._engine.stopping:
             raise Unavailable("the server is shutting down", code="server_shutting_down", retry_after_s=2)
         session = (who.tenant, session_of(run_id, wanted.target.id))
-        reason = self._obstacle(session)
+        parent = self.parent_of(who)
+        reason = None if parent else self._obstacle(session)
         drive = Drive(self._journal, who, wanted.spec, ())
         if reason is not None:
             if len(self._waiting) >= self._max_queued:
                 raise Exhausted("too many runs are waiting", code="queue_full", retry_after_s=5)
             return drive, await self._queue(who, run_id, wanted, reason, Waiting(run_id, session), drive)
-        self._hold(run_id, session, drive)
+        if parent is None:
+            self._hold(run_id, session, drive)
+        else:
+            drive.told = asyncio.Event()
+            self._drives[run_id] = parent.children[run_id] = drive
         try:
             started, drive.history = await self._acceptance.start(who, run_id, wanted)
+            await self._engine.begin(drive, run_id, started)
+        except BaseException:
+            if parent is not None:
+                parent.children.pop(run_id, None)
+            self._release(run_id, session)
+            raise
+        run_began(drive)
+        work = self._engine.carry_on(drive)
+        self._spawn(run_id, session, drive, work if parent is None else self._as_child(parent, run_id, drive, work))
+        if parent is not None and parent.interrupted:  # meanwhile
+            self.leave(run_id, "parent_ended")
+        return drive, started
+
+    async def _as_child(self, parent: Drive, run_id: str, drive: Drive, work: Coroutine[Any, Any, None]) -> None:
+        """Carry a child on, and tell its parent what it took, however it ends."""
+        try:
+            await work
+        finally:
+            await tell_spending(parent, run_id, drive.known.spent, drive.known.step)
+
+    async def begin_call(self, run_id: str, drive: Drive, started: e.RunStarted) -> None:
+        """Begin a run that is one tool call, at once: Exhausted where as many runs go on as may, for its caller waits."""
+        if self._engine.stopping:
+            raise Unavailable("the server is shutting down", code="server_shutting_down", retry_after_s=2)
+        session = (started.tenant, session_of(run_id, None))
+        if self._obstacle(session):
+            raise Exhausted("too many runs go on now", code="max_active_runs", retry_after_s=2)
+        self._hold(run_id, session, drive)
+        try:
             await self._engine.begin(drive, run_id, started)
         except BaseException:
             self._release(run_id, session)
             raise
         run_began(drive)
         self._spawn(run_id, session, drive, self._engine.carry_on(drive))
-        return drive, started
+
+    def _end_children(self, drive: Drive) -> None:
+        for run_id, child in drive.children.items():
+            if child is not None and not child.interrupted:
+                self.leave(run_id, "parent_ended")
+
+    def leave(self, run_id: str, reason: str) -> None:
+        """Stop a run whose caller went away, without waiting for what comes of it."""
+        if run_id not in self._leaving:
+            self._leaving.add(run_id)
+            self._group.create_task(self._left(run_id, reason), name=f"leave {run_id}")
+
+    async def _left(self, run_id: str, reason: str) -> None:
+        try:
+            await self.cancel(run_id, reason, 0)
+        except Unavailable as exc:  # the run goes on, and ends by itself
+            log.warning("run.not_left", run_id=run_id, reason=exc.message)
+        finally:
+            self._leaving.discard(run_id)
 
     async def _queue(
         self, who: Principal, run_id: str, wanted: Wanted, reason: str, waiting: Waiting, drive: Drive
@@ -128,6 +198,7 @@ class Scheduler:
         if drive is not None and task is not None:
             drive.absorb(await self._journal.append(run_id, [cancelled]))
             drive.interrupt()
+            self._end_children(drive)
             await asyncio.wait([task], timeout=wait_s)
             return
         state = fold(await self._journal.read(run_id))
@@ -224,6 +295,7 @@ class Scheduler:
             await self._fail(drive, "internal_error", "the server made a mistake while it carried out this run")
         finally:
             run_ended(drive)
+            self._end_children(drive)
             self._release(run_id, session)
 
     async def _fail(self, drive: Drive, code: str, message: str) -> None:
@@ -234,20 +306,39 @@ class Scheduler:
             log.exception("run.left", run_id=drive.known.run_id)
             self._journal.fail(drive.known.run_id, Unavailable("the run's log cannot be written", code="internal_error"))
 
+    async def _spec_of(self, accepted: e.RunQueued | e.RunStarted, only: e.OnlyCall | None) -> AgentSpec:
+        if only is not None and only.sandbox is not None:
+            return direct(accepted.agent, only.sandbox)
+        return await self._catalogue.pinned(accepted.agent, accepted.agent_version)
+
+    async def _untold(self, state: RunState) -> list[e.Record]:
+        """Write down what children took of which the last process had no time to tell their parent."""
+        log = await self._journal.read(state.run_id)
+        told = {record.event.child_run_id for record in log if isinstance(record.event, e.ChildSpent)}
+        untold: list[e.StoredEvent] = []
+        for child_id in await self._table.children(state.accepted.tenant, state.run_id):
+            child = fold(await self._journal.read(child_id))
+            if child_id not in told and child.step:
+                spent = child.spent
+                untold.append(e.ChildSpent(child_run_id=child_id, calls=child.step, usage=spent.usage, cost_usd=spent.cost_usd))
+        return await self._journal.append(state.run_id, untold) if untold else []
+
     async def _recover(self, run_id: str) -> None:
         state = fold(await self._journal.read(run_id))
         accepted = state.accepted
         session = (accepted.tenant, session_of(run_id, accepted.session_id))
         who = Principal(accepted.tenant, accepted.user)
         try:
-            spec = await self._catalogue.pinned(accepted.agent, accepted.agent_version)
             started = accepted if isinstance(accepted, e.RunStarted) else None
+            spec = await self._spec_of(accepted, started.only if started else None)
             history = await self._acceptance.history(started) if started else ()
         except (Invalid, NotFound) as exc:
             log.error("run.not_recovered", run_id=run_id, reason=exc.message)
             failed = e.RunFailed(code="not_recovered", message=exc.message, session_id=accepted.session_id)
             await self._journal.append(run_id, [failed], after=state.seq)
             return
+        if spec.sandbox.models:
+            state = advance(state, await self._untold(state))
         drive = Drive(self._journal, who, spec, history)
         drive.state = state
         if state.status == "queued":

@@ -1,24 +1,28 @@
 """The face of runs: start, watch, cancel, and what they were."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from weakref import WeakValueDictionary
 
 import structlog
+from msgspec.structs import replace
 
 from agentrt import events as e
+from agentrt.agents import AgentSpec
 from agentrt.files import Blobs
 from agentrt.journal import Journal, Place
 from agentrt.kernel import Clock, Conflict, Exhausted, Invalid, NotFound, Principal, is_id, new_id
 from agentrt.sessions import SessionService, is_session
 
-from .accepting import Acceptance
+from .accepting import Acceptance, Wanted
+from .children import child_agent, child_command
+from .drive import Drive
 from .live import LiveRun
 from .scheduler import Scheduler
 from .state import ENDED
-from .steps import steps_of
+from .steps import artifacts_of, steps_of
 from .store import RunTable, session_of
-from .views import RunFilter, RunPage, RunView, StartRun, Step
+from .views import ArtifactView, RunFilter, RunPage, RunView, StartRun, Step
 
 log = structlog.get_logger()
 
@@ -64,6 +68,8 @@ class RunService:
             raise Invalid(f"an Idempotency-Key has at most {MAX_KEY} characters", code="idempotency_key_too_long")
         if not command.idempotency_key:
             return await self._start_in_session(who, command)
+        if who.run:  # each run's code has its own keys
+            command = replace(command, idempotency_key=f"{who.run}:{command.idempotency_key}")
         async with self._lock(who.tenant, "key", command.idempotency_key):
             await self._sweep_now_and_then()
             known = await self._claimed(who, command)
@@ -72,12 +78,17 @@ class RunService:
     async def _start_in_session(self, who: Principal, command: StartRun) -> LiveRun:
         if not command.session_id:
             return await self._start(who, command)
-        named_by = "user" if command.session_source == "user" else "id"
-        async with self._lock(who.tenant, named_by, command.session_id):
-            return await self._start(who, command)
+        if command.session_source != "user":
+            async with self._lock(who.tenant, "session", command.session_id):
+                return await self._start(who, command)
+        async with self._lock(who.tenant, "user", command.session_id):
+            session_id = (await self._look_up(who, command)).target.id
+            # looked up again inside: it may be deleted until the lock is ours
+            async with self._lock(who.tenant, "session", session_id or ""):
+                return await self._start(who, command)
 
     async def _start(self, who: Principal, command: StartRun) -> LiveRun:
-        wanted = await self._acceptance.look_up(who, command)
+        wanted = await self._look_up(who, command)
         run_id = new_id("run")
         try:
             drive, first = await self._scheduler.begin(who, run_id, wanted)
@@ -96,12 +107,41 @@ class RunService:
             drive=drive,
         )
 
+    async def _look_up(self, who: Principal, command: StartRun) -> Wanted:
+        parent = self._scheduler.parent_of(who)
+        if parent is None:
+            return await self._acceptance.look_up(who, command)
+        return await self._acceptance.look_up(who, child_command(parent, command), child_agent(parent))
+
+    def agent_of_children(self, who: Principal) -> AgentSpec | None:
+        """Who answers where a run's code asks; None where nobody's does. Denied where its run has ended, Exhausted where nothing
+        of its budgets is left."""
+        parent = self.parent_of(who)
+        return None if parent is None else child_agent(parent)
+
+    def parent_of(self, who: Principal) -> Drive | None:
+        """The run whose code asks; None where nobody's does. Denied where it does not go on any more."""
+        return self._scheduler.parent_of(who)
+
+    async def record(self, who: Principal, run_id: str, events: Sequence[e.StoredEvent]) -> None:
+        """Add facts that others saw happen to a run, also after its end."""
+        drive = self._scheduler.drive_of(run_id)
+        if drive is not None and drive.state is not None:
+            await drive.append(events)
+            return
+        await self._table.get(who.tenant, run_id)
+        await self._journal.append(run_id, events)
+
     async def get(self, who: Principal, run_id: str) -> RunView:
         return await self._table.get(who.tenant, run_id)
 
     async def steps(self, who: Principal, run_id: str) -> list[Step]:
         await self._table.get(who.tenant, run_id)
         return steps_of(await self._journal.read(run_id))
+
+    async def artifacts(self, who: Principal, run_id: str) -> list[ArtifactView]:
+        await self._table.get(who.tenant, run_id)
+        return artifacts_of(await self._journal.read(run_id))
 
     async def watch(self, who: Principal, run_id: str, cursor: str = "0") -> AsyncIterator[list[e.Record | e.Delta]] | None:
         """Everything past `cursor`, then what happens, to the end of the run; None where nothing will come any more.
@@ -124,10 +164,18 @@ class RunService:
         if view.status in ENDED:
             raise Conflict(f"the run has {view.status} already", code="run_ended")
         await self._scheduler.cancel(run_id, reason, CANCEL_WAIT_S)
-        return await self._table.get(who.tenant, run_id)
+        view = await self._table.get(who.tenant, run_id)
+        if view.status in ENDED and view.status != "cancelled":  # it ended otherwise while it was told
+            raise Conflict(f"the run has {view.status} already", code="run_ended")
+        return view
 
     async def erase_session(self, who: Principal, session_id: str, force: bool) -> None:
-        """Delete a session with the events and files of its runs. Conflict while one is live, unless `force` cancels it."""
+        """Delete a session with the events and files of its runs. Conflict while one is live, unless `force` cancels it; a turn
+        that comes meanwhile begins after it, in a session without a past."""
+        async with self._lock(who.tenant, "session", session_id):
+            await self._erase_session(who, session_id, force)
+
+    async def _erase_session(self, who: Principal, session_id: str, force: bool) -> None:
         run_ids = await self._table.of_session(who.tenant, session_id) if is_session(session_id) else []
         if not run_ids:  # rows go after events: what a crash left half deleted can be deleted again
             await self._sessions.find(who, session_id)

@@ -16,7 +16,8 @@ CallStage = Literal["new", "started", "finished"]
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A tool call of the newest model message: how far it is, which process began it as having which effect, how often."""
+    """A tool call of the newest model message: how far it is, which process began it as having which effect, how often.
+    `lost` is the stable word for why no answer came."""
 
     call: ToolCall
     stage: CallStage = "new"
@@ -24,15 +25,20 @@ class Call(msgspec.Struct, frozen=True):
     effect: Effect = "unsafe"
     attempts: int = 0
     failed: bool = False
+    lost: str = ""
 
 
 class OpenModelCall(msgspec.Struct, frozen=True):
+    """A model call without an outcome. `asked` is the `provider/model` that came after another one failed."""
+
     step: int
     boot: str
+    asked: str = ""
 
 
 class RunState(msgspec.Struct, frozen=True):
-    """`at` is when the run began, in microseconds; `calls` are those of the newest model message, in its order."""
+    """`at` is when the run began, in microseconds; `calls` are those of the newest model message, in its order. `child_calls`
+    are the model calls of children."""
 
     run_id: str
     seq: int
@@ -45,6 +51,7 @@ class RunState(msgspec.Struct, frozen=True):
     offered: frozenset[str] = frozenset()
     calls: dict[str, Call] = {}
     tool_calls: int = 0
+    child_calls: int = 0
     spent: e.Spending = e.Spending()
     stop: str = ""
     failure: e.ModelFailed | None = None
@@ -60,6 +67,11 @@ class RunState(msgspec.Struct, frozen=True):
     @property
     def usage(self) -> Usage:
         return self.spent.usage
+
+    @property
+    def steps(self) -> int:
+        """Model calls, those of children included."""
+        return self.step + self.child_calls
 
     @property
     def caller_tools(self) -> frozenset[str]:
@@ -82,8 +94,11 @@ def fold(records: Sequence[e.Record]) -> RunState:
     event = first.event
     assert isinstance(event, e.RunQueued | e.RunStarted), "a log begins with run_queued or run_started"
     status: Status = "queued" if isinstance(event, e.RunQueued) else "running"
-    transcript = e.Transcript().apply(event)
-    return advance(RunState(first.run_id, first.seq, first.at, event, transcript, status), records[1:])
+    state = RunState(first.run_id, first.seq, first.at, event, e.Transcript().apply(event), status)
+    if isinstance(event, e.RunStarted) and event.only is not None:
+        call = event.only.call
+        state = replace(state, calls={call.id: Call(call)}, offered=frozenset((call.name,)))
+    return advance(state, records[1:])
 
 
 def advance(state: RunState, records: Iterable[e.Record]) -> RunState:
@@ -110,7 +125,7 @@ def _apply(state: RunState, record: e.Record) -> RunState:
                 calls={},
                 failure=None,
             )
-        case e.ModelCompleted() | e.ModelFailed() | e.TextDiscarded() | e.ModelRetrying():
+        case e.ModelCompleted() | e.ModelFailed() | e.TextDiscarded() | e.ModelRetrying() | e.ChildSpent():
             return _apply_model(state, event)
         case e.ToolStarted() | e.ToolCompleted() | e.ToolFailed():
             return _apply_tool(state, event)
@@ -130,13 +145,15 @@ def _apply(state: RunState, record: e.Record) -> RunState:
             return replace(state, status="failed", error=code)
         case e.RunCancelled():
             return replace(state, status="cancelled")
-        case e.ToolStdout() | e.ToolStderr() | e.ArtifactCreated() | e.BudgetExceeded():
+        case e.ToolStdout() | e.ToolStderr() | e.ArtifactCreated() | e.EgressRequested() | e.BudgetExceeded():
             return state
         case _:
             assert_never(event)
 
 
-def _apply_model(state: RunState, event: e.ModelCompleted | e.ModelFailed | e.TextDiscarded | e.ModelRetrying) -> RunState:
+def _apply_model(
+    state: RunState, event: e.ModelCompleted | e.ModelFailed | e.TextDiscarded | e.ModelRetrying | e.ChildSpent
+) -> RunState:
     match event:
         case e.ModelCompleted(message=message, stop=stop):
             return replace(
@@ -152,7 +169,12 @@ def _apply_model(state: RunState, event: e.ModelCompleted | e.ModelFailed | e.Te
         case e.TextDiscarded():
             return replace(state, failure=None)
         case e.ModelRetrying():
-            return replace(state, spent=state.spent.plus(event))
+            call = state.open_model_call
+            if call is not None and event.next:
+                call = replace(call, asked=event.next)
+            return replace(state, spent=state.spent.plus(event), open_model_call=call)
+        case e.ChildSpent(calls=calls):
+            return replace(state, spent=state.spent.plus(event), child_calls=state.child_calls + calls)
 
 
 def _apply_tool(state: RunState, event: e.ToolStarted | e.ToolCompleted | e.ToolFailed) -> RunState:
@@ -163,5 +185,6 @@ def _apply_tool(state: RunState, event: e.ToolStarted | e.ToolCompleted | e.Tool
             again = known.attempts > 0
             return replace(state, calls={**state.calls, call.id: begun}, tool_calls=state.tool_calls + (0 if again else 1))
         case e.ToolCompleted(call_id=call_id, result=result) | e.ToolFailed(call_id=call_id, result=result):
-            ended = replace(state.calls[call_id], stage="finished", failed=result.is_error)
+            lost = event.reason if isinstance(event, e.ToolFailed) else ""
+            ended = replace(state.calls[call_id], stage="finished", failed=result.is_error, lost=lost)
             return replace(state, calls={**state.calls, call_id: ended}, transcript=state.transcript.apply(event))

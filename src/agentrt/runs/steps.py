@@ -1,4 +1,4 @@
-"""The model and tool calls of a run with their times, from its records. Pure."""
+"""The model and tool calls of a run with their times, and the files they made, from its records. Pure."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from agentrt import events as e
 from agentrt.kernel import rfc3339
 from agentrt.messages import Usage
 
-from .views import FailedAttempt, RunError, RunUsage, Step
+from .views import ArtifactView, FailedAttempt, RunError, RunUsage, Step
 
 
 def usage_view(usage: Usage) -> RunUsage:
@@ -21,6 +21,8 @@ def usage_view(usage: Usage) -> RunUsage:
         cache_write_tokens=usage.cache_write,
         audio_input_tokens=usage.audio_input,
         audio_output_tokens=usage.audio_output,
+        image_input_tokens=usage.image_input,
+        image_output_tokens=usage.image_output,
         cache_hit_ratio=usage.cache_hit_ratio,
         estimated=usage.estimated,
     )
@@ -32,6 +34,22 @@ def steps_of(records: Sequence[e.Record]) -> list[Step]:
     for record in records:
         _apply(steps, record)
     return list(steps.values())
+
+
+def artifacts_of(records: Sequence[e.Record]) -> list[ArtifactView]:
+    """The files that tool calls made, in the order in which they came."""
+    return [
+        ArtifactView(
+            file=made.file,
+            name=made.name,
+            media_type=made.media_type,
+            size=made.size,
+            call_id=made.call_id or None,
+            created_at=rfc3339(record.at),
+        )
+        for record in records
+        if isinstance(made := record.event, e.ArtifactCreated)
+    ]
 
 
 def _apply(steps: dict[str, Step], record: e.Record) -> None:

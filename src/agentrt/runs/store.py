@@ -46,6 +46,13 @@ class RunTable:
         async with self._db.read() as conn:
             return list(await conn.scalars(query))
 
+    async def children(self, tenant: str, run_id: str) -> list[str]:
+        """The runs that this one's code began."""
+        c = runs.c  # an id sorts by its birth: no child's comes before its parent's
+        query = select(c.id).where(c.tenant == tenant, c.id > run_id, c.parent_run_id == run_id)
+        async with self._db.read() as conn:
+            return list(await conn.scalars(query))
+
     async def claim(self, tenant: str, key: str, since: int) -> Claim | None:
         """What the key was used for, if that was after `since`."""
         c = idempotency_keys.c
@@ -114,6 +121,8 @@ def _to_view(row: Any) -> RunView:
             cache_write_tokens=row.cache_write_tokens,
             audio_input_tokens=row.audio_input_tokens,
             audio_output_tokens=row.audio_output_tokens,
+            image_input_tokens=row.image_input_tokens,
+            image_output_tokens=row.image_output_tokens,
             cache_hit_ratio=Usage(input=row.input_tokens, cached=row.cached_tokens).cache_hit_ratio,
             estimated=row.estimated > 0,
         ),

@@ -9,9 +9,9 @@ import structlog
 from agentrt.events import StoredEvent, ToolCompleted, ToolFailed
 from agentrt.kernel import AgentrtError
 from agentrt.messages import Text, ToolCall, ToolResult
-from agentrt.tools import CallContext, ToolBox, ToolTimedOut, ToolUnavailable
+from agentrt.tools import Artifact, CallContext, Output, ToolBox, ToolTimedOut, ToolUnavailable
 
-from .drive import ActStopped, Drive
+from .drive import ActStopped, Drive, Listener
 from .output import OutputSink
 from .policy import CallTool
 
@@ -79,16 +79,25 @@ class ToolCaller:
 
     async def _carry_out(self, drive: Drive, call: ToolCall, sink: OutputSink) -> ToolResult:
         state = drive.known
+        only = state.started.only
         ctx = CallContext(
             who=drive.who,
             run_id=state.run_id,
-            session_id=state.accepted.session_id,
+            session_id=state.accepted.session_id if only is None else only.session,
             agent=drive.spec,
             timeout_s=drive.seconds_left(),
             idempotency_key=call.id,
-            emit=sink.emit,
+            emit=sink.emit if drive.listener is None else _both(sink.emit, drive.listener),
         )
         return await self._box.call(drive.offer, call, ctx)
+
+
+def _both(stored: Listener, shown: Listener) -> Listener:
+    async def emit(piece: Output | Artifact) -> None:
+        await shown(piece)
+        await stored(piece)
+
+    return emit
 
 
 def _why_stopped(drive: Drive) -> tuple[str, str]:

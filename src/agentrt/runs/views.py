@@ -63,8 +63,8 @@ class RunOutput(msgspec.Struct, frozen=True):
 
 
 class RunUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens of all model calls so far, failed ones included; what is cached, written to a cache, reasoning or sound is among
-    the input and output. `cache_hit_ratio`: the share of the input that was read from a cache; null without input.
+    """Tokens of all model calls so far, failed ones included; what is cached, written to a cache, reasoning, sound or images is
+    among the input and output. `cache_hit_ratio`: the share of the input that was read from a cache; null without input.
     `estimated`: at least one provider gave no figures."""
 
     input_tokens: int = 0
@@ -75,6 +75,8 @@ class RunUsage(msgspec.Struct, frozen=True, kw_only=True):
     cache_write_tokens: int = 0
     audio_input_tokens: int = 0
     audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
     cache_hit_ratio: float | None = None
     estimated: bool = False
 
@@ -156,6 +158,25 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: str | None = None
     duration_ms: float | None = None
     first_token_ms: float | None = None
+
+
+class ArtifactView(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that a tool call of the run made: its bytes are at `/v1/files/{file}/content`; `name` is its path in the
+    workspace."""
+
+    object: str = "run.artifact"
+    file: str
+    name: str
+    media_type: str
+    size: int
+    call_id: str | None
+    created_at: str
+
+
+class ArtifactPage(msgspec.Struct, frozen=True, kw_only=True):
+    object: str = "list"
+    data: list[ArtifactView]
+    has_more: bool = False
 
 
 class StepPage(msgspec.Struct, frozen=True, kw_only=True):

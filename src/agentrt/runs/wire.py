@@ -12,7 +12,7 @@ from agentrt.kernel import rfc3339
 from .store import session_of
 
 # What a run began with may hold a whole conversation and the agent's prompt: the run and its session show them.
-_HIDDEN = ("ask", "system", "context", "idempotency_key", "body_hash", "session_key", "head_run", "tenant", "boot")
+_HIDDEN = ("ask", "system", "context", "idempotency_key", "body_hash", "session_key", "head_run", "tenant", "boot", "only")
 
 
 def event_object(item: Record | Delta, last_seq: int = 0) -> dict[str, Any]:

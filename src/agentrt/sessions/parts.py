@@ -15,6 +15,7 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True):
     """One ended run's share of a conversation, and what it continues."""
 
     tenant: str = ""
+    parent: str | None = None
     base_run: str | None = None
     base_length: int = 0
     segments: tuple[Segment, ...] = ()

@@ -80,8 +80,9 @@ class SessionService:
         return await self._table.find(who.tenant, session_id) if is_session(session_id) else None
 
     async def owns(self, who: Principal, run_id: str) -> bool:
-        """Whether the run is there and of this tenant."""
-        return (await self.part(run_id)).tenant == who.tenant
+        """Whether the run is there and of this tenant; for the code of a run: whether it is a child of that run."""
+        part = await self.part(run_id)
+        return part.tenant == who.tenant and (not who.run or part.parent == who.run)
 
     async def get(self, who: Principal, session_id: str) -> SessionView:
         return _view(await self.find(who, session_id))
@@ -181,6 +182,7 @@ def _read_part(records: Sequence[Record]) -> tuple[RunPart, bool]:
     segments = tuple(transcript.segments(tools))
     part = RunPart(
         tenant=started.tenant,
+        parent=started.parent_run_id,
         base_run=started.base_run,
         base_length=started.base_length,
         segments=segments,

@@ -90,6 +90,9 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     mcp_server_url: Annotated[str | None, Meta(description="One more MCP server, by its address.")] = None
     max_active_runs: Annotated[int, Meta(ge=1, description="Runs under way at once; more of them wait as `queued`.")] = 200
     max_body_bytes: Annotated[int, Meta(ge=1024, description="The largest request body; more is answered 413.")] = 32_000_000
+    max_file_bytes: Annotated[int, Meta(ge=1024, description="The largest file that is uploaded; more is answered 413.")] = (
+        536_870_912
+    )
     shutdown_grace_s: Annotated[
         float, Meta(ge=0, le=600, description="Seconds that steps in flight get to finish when the server stops.")
     ] = 5.0

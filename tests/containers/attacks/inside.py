@@ -1,7 +1,8 @@
 """What code in a box tries in order to get out, look around or do harm. Runs inside, with nothing but the standard library.
 
 Prints one JSON object: the name of each attempt → true where it succeeded, false where it was stopped. Each attempt runs in a
-process of its own, so that one which is killed for it spoils no other. The order of classes follows a walk outwards: privileges,
+process of its own, so that one which is killed for it spoils no other, and stops where it would do harm: it also runs where
+nothing stops it. The order of classes follows a walk outwards: privileges,
 namespaces and mounts, kernel interfaces, sockets, /proc and /dev, processes, files, limits.
 """
 
@@ -15,6 +16,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -229,7 +231,7 @@ def mounts_proc_anew() -> bool:
 
 @attempt
 def makes_the_root_writable() -> bool:
-    return call("mount", None, b"/", None, 32, None) == 0
+    return call("mount", None, b"/", None, 32 | 4096, None) == 0  # of this mount, not of the disk
 
 
 @attempt
@@ -354,12 +356,14 @@ def writes_process_accounts() -> bool:
 
 @attempt
 def sets_the_clock() -> bool:
-    return call("clock_settime", 0, struct.pack("<qq", 1_700_000_000, 0)) == 0
+    # to what it is: where this succeeds, it is the clock of the whole machine
+    return call("clock_settime", 0, struct.pack("<qq", *divmod(time.time_ns(), 10**9))) == 0
 
 
 @attempt
 def sets_the_host_name() -> bool:
-    return call("sethostname", b"attacked", 8) == 0
+    name = socket.gethostname().encode()  # the name that it has
+    return call("sethostname", name, len(name)) == 0
 
 
 @attempt
@@ -580,7 +584,8 @@ def writes_to_sys() -> bool:
     for parent, _, names in os.walk("/sys"):
         for name in names:
             if os.access(os.path.join(parent, name), os.W_OK):
-                return write(os.path.join(parent, name), "0")
+                with open(os.path.join(parent, name), "r+"):
+                    return True
     return False
 
 
@@ -696,21 +701,6 @@ def gets_real_time_priority() -> bool:
 def raises_its_priority() -> bool:
     os.setpriority(os.PRIO_PROCESS, 0, -10)
     return True
-
-
-@attempt
-def forges_an_answer() -> bool:
-    """Writes to every socket that it holds or finds: an answer of the runner would have to leave by one."""
-    for name in os.listdir("/proc/self/fd"):
-        fd = int(name)
-        try:
-            link = os.readlink(f"/proc/self/fd/{name}")
-            if fd > 2 and link.startswith("socket:"):
-                os.write(fd, b'{"id":1,"rc":0}')
-                return True
-        except OSError:
-            continue
-    return False
 
 
 # Files

@@ -1,0 +1,7 @@
+from .egress import Egress
+from .gateway import Application
+from .grant import Grant
+from .inside import PORT, base_url, environment
+from .ports import Ports
+
+__all__ = ["PORT", "Application", "Egress", "Grant", "Ports", "base_url", "environment"]

@@ -1,0 +1,28 @@
+from .box import DEATHS, Why
+from .lease import Lease
+from .outlet import NoOutlet, Outlet
+from .pool import Pool
+from .pools import Pools
+from .reconcile import instance_id, reconcile
+from .singles import Single, SingleRecord, Singles, SingleSpec
+from .states import BoxStates, Stage
+from .supplies import PoolStats
+
+__all__ = [
+    "DEATHS",
+    "BoxStates",
+    "Lease",
+    "NoOutlet",
+    "Outlet",
+    "Pool",
+    "PoolStats",
+    "Pools",
+    "Single",
+    "SingleRecord",
+    "SingleSpec",
+    "Singles",
+    "Stage",
+    "Why",
+    "instance_id",
+    "reconcile",
+]

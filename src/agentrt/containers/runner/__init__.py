@@ -1,3 +1,5 @@
-from .job import Job, Mode, Outcome, Stream, Taker
+from .dock import COMMAND, RUNNER, Dock
+from .job import Ended, Job, Mode, Outcome, Stream, Taker
+from .link import RunnerLink
 
-__all__ = ["Job", "Mode", "Outcome", "Stream", "Taker"]
+__all__ = ["COMMAND", "RUNNER", "Dock", "Ended", "Job", "Mode", "Outcome", "RunnerLink", "Stream", "Taker"]

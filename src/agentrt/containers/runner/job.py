@@ -7,13 +7,15 @@ import msgspec
 
 Mode = Literal["kernel", "python", "bash", "command"]
 Stream = Literal["stdout", "stderr"]
+Ended = Literal["", "wall", "cpu", "output", "cancelled", "box"]
 Taker = Callable[[Stream, bytes], None]
 """Is given output as it comes; bytes are cut anywhere, also within a character."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Code to run. `kernel`: Python in the interpreter of this box, which keeps its variables; `python`: Python in a process
-    of its own; `bash`: a script; `command`: `argv`. `output_bytes` caps both streams together, while they flow."""
+    of its own; `bash`: a script; `command`: `argv`. `output_bytes` caps both streams together, while they flow. `keep`: what it
+    leaves running in the background may live on."""
 
     mode: Mode
     code: str = ""
@@ -24,6 +26,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     wall_s: float = 120.0
     cpu_s: float = 120.0
     output_bytes: int = 10_485_760
+    keep: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +38,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     exit_code: int
     value: str = ""
-    ended: Literal["", "wall", "cpu", "output", "cancelled", "box"] = ""
+    ended: Ended = ""
     state_lost: bool = False
     duration_ms: float = 0.0
     output_bytes: int = 0

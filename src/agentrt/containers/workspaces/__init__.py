@@ -1,0 +1,30 @@
+from .archive import Caps, safe_extract
+from .holder import Holder
+from .mounts import bind, unmount
+from .note import Note
+from .service import Workspaces
+from .shelf import About
+from .slots import slots, umount_stale
+from .tree import Entry, Listing, OpenFile, Size, Snapshot, Tree, Usage
+from .workspace import Workspace
+
+__all__ = [
+    "About",
+    "Caps",
+    "Entry",
+    "Holder",
+    "Listing",
+    "Note",
+    "OpenFile",
+    "Size",
+    "Snapshot",
+    "Tree",
+    "Usage",
+    "Workspace",
+    "Workspaces",
+    "bind",
+    "safe_extract",
+    "slots",
+    "umount_stale",
+    "unmount",
+]

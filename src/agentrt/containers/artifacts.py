@@ -1,0 +1,85 @@
+"""Files that an execution made or changed, kept beyond the life of the workspace."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from mimetypes import guess_type
+
+import msgspec
+import structlog
+
+from agentrt.files import Blobs
+from agentrt.kernel import AgentrtError, Principal
+from agentrt.tools import Artifact
+
+from .workspaces import Snapshot, Tree
+
+log = structlog.get_logger()
+
+MIB = 1024 * 1024
+UNKNOWN = "application/octet-stream"
+SMALL = 100  # files: so many are looked at faster than a thread is woken
+
+
+class Caps(msgspec.Struct, frozen=True):
+    """How much of what one execution wrote is kept: files, bytes of each, bytes of all."""
+
+    files: int = 20
+    each: int = 20 * MIB
+    total: int = 64 * MIB
+
+
+class Made(msgspec.Struct, frozen=True):
+    """The artifacts of an execution; `left_out` are the paths of files that were not kept. Not `complete`: the workspace holds
+    too many files to tell what changed."""
+
+    artifacts: tuple[Artifact, ...] = ()
+    left_out: tuple[str, ...] = ()
+    complete: bool = True
+
+
+async def look(tree: Tree, before: Snapshot | None = None) -> Snapshot:
+    """The files as they are now; where there were few a moment ago, at once."""
+    if before is not None and len(before.files) <= SMALL:
+        return tree.snapshot()
+    return await asyncio.to_thread(tree.snapshot)
+
+
+def shown(paths: Iterable[str]) -> list[str]:
+    """Without what is hidden, or made by tools for themselves."""
+    return [path for path in paths if not any(part[0] == "." or part in _ASIDE for part in path.split("/"))]
+
+
+_ASIDE = frozenset(("__pycache__", "node_modules"))
+
+
+class Keeper:
+    """Stores what executions made."""
+
+    def __init__(self, blobs: Blobs, caps: Caps | None = None) -> None:
+        self._blobs, self._caps = blobs, caps or Caps()
+
+    async def keep(self, who: Principal, run_id: str, tree: Tree, paths: Sequence[str]) -> Made:
+        """Store these files of a workspace for a run. One that cannot be read or stored is left out, and no error."""
+        kept: list[Artifact] = []
+        left_out: list[str] = []
+        room = self._caps.total
+        for path in paths:
+            most = min(room, self._caps.each)
+            artifact = await self._keep(who, run_id, tree, path, most) if len(kept) < self._caps.files else None
+            if artifact is None:
+                left_out.append(path)
+            else:
+                kept.append(artifact)
+                room -= artifact.size
+        return Made(tuple(kept), tuple(left_out))
+
+    async def _keep(self, who: Principal, run_id: str, tree: Tree, path: str, most: int) -> Artifact | None:
+        try:
+            data = await asyncio.to_thread(tree.read, path, 0, most + 1)
+            if len(data) > most:
+                return None
+            kind = guess_type(path)[0] or UNKNOWN
+            return Artifact(await self._blobs.put(who, run_id, data, kind, path), path, kind, len(data))
+        except AgentrtError as exc:  # swapped, or deleted, by what still runs inside; or our disk is full
+            log.debug("artifact.not_kept", run_id=run_id, reason=exc.message)
+            return None

@@ -1,0 +1,221 @@
+"""The way out of boxes: one socket each, which is the identity of whoever speaks on it."""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import structlog
+
+from agentrt.files import Resolve, system_resolve
+
+from ..spec import Upstream
+from .audit import Audit, Record
+from .exchange import Exchange
+from .gateway import Application, is_meant, serve_models
+from .grant import Grant
+from .listener import Listener, streams
+from .meter import Meters
+from .relay import close
+from .requests import Head, Refused, Requests
+from .table import Table, first_segment, split_target
+from .tunnel import Tunnels
+from .upstreams import Upstreams
+
+log = structlog.get_logger()
+
+SOCKET = "proxy.sock"
+MOST_CONNECTIONS = 64
+IDLE_S = 300.0
+_AUDIT_S = 5.0
+
+
+class _Box:
+    """What listens for a box, what may be reached from it now, and the connections there are."""
+
+    def __init__(self, path: Path, audit: Audit) -> None:
+        self.path, self.audit = path, audit
+        self.listeners: list[Listener] = []
+        self.grant: Grant | None = None
+        self.closed = False
+        self.connections: set[asyncio.Task[None]] = set()
+
+
+class Egress:
+    """Every box's way out: an async context manager. `application` gives our own ASGI application, once there is one.
+
+    Invalid where an upstream is written wrong. `env` holds the credentials; nothing of it ever enters a box.
+    """
+
+    def __init__(
+        self,
+        upstreams: Mapping[str, Upstream],
+        env: Mapping[str, str],
+        application: Callable[[], Application],
+        record: Record,
+        *,
+        resolve: Resolve = system_resolve,
+        inner_hosts: Sequence[str] = (),
+        tls_port: int = 443,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._table, self._application, self._record, self._now = Table(upstreams, env), application, record, now
+        self._meters = Meters(now)
+        self._tunnels = Tunnels(self._meters, resolve, inner_hosts, tls_port)
+        self._group = asyncio.TaskGroup()
+        self._upstreams = Upstreams(self._group)
+        self._boxes: dict[str, _Box] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for box_id in list(self._boxes):
+            await self.close(box_id)
+        await self._upstreams.close()
+        await self._group.__aexit__(None, None, None)
+
+    async def open(self, box_id: str, folder: Path) -> None:
+        """Make `folder/proxy.sock`, before the box starts. Until `bind` every request is refused."""
+        box = self._boxes[box_id] = _Box(folder / SOCKET, Audit(box_id, self._record, self._now))
+        box.listeners.append(Listener(_socket_in(folder), lambda connection: self._take(box, connection)))
+
+    async def listen(self, box_id: str, listener: socket.socket) -> None:
+        """Answer also on this TCP socket, which listens inside the box: whoever reaches it is in there. It is closed with the
+        box; at once, where that is not open."""
+        box = self._boxes.get(box_id)
+        if box is None:
+            listener.close()
+            return
+        box.listeners.append(Listener(listener, lambda connection: self._take(box, connection)))
+
+    async def bind(self, box_id: str, grant: Grant | None) -> None:
+        """From now on the box may reach what `grant` says; None: nothing again. Requests that are under way go on. Fine for one
+        that is not open."""
+        box = self._boxes.get(box_id)
+        if box is not None:
+            box.grant = grant
+
+    async def close(self, box_id: str) -> None:
+        """End the socket and what flows through it. Fine for one that is not open."""
+        box = self._boxes.pop(box_id, None)
+        if box is None:
+            return
+        box.grant, box.closed = None, True
+        for listener in box.listeners:
+            listener.close()
+        for task in box.connections:
+            task.cancel()
+        if box.connections:
+            await asyncio.wait(box.connections, timeout=_AUDIT_S)
+        with suppress(OSError):
+            box.path.unlink(missing_ok=True)
+
+    def _take(self, box: _Box, connection: socket.socket) -> None:
+        if box.closed or len(box.connections) >= MOST_CONNECTIONS:
+            connection.close()
+            return
+        task = self._group.create_task(self._connection(box, connection), name="egress")
+        box.connections.add(task)
+        task.add_done_callback(box.connections.discard)
+        task.add_done_callback(lambda ended: connection.close() if ended.cancelled() else None)  # before it could begin
+
+    async def _connection(self, box: _Box, connection: socket.socket) -> None:
+        try:
+            reader, writer = await streams(connection)
+        except (OSError, asyncio.CancelledError):
+            connection.close()
+            return
+        requests = Requests(reader)
+        try:
+            within_s = None
+            while (head := await self._head(box, requests, reader, writer, within_s)) is not None:
+                within_s = IDLE_S
+                exchange = Exchange(head, requests, reader, writer)
+                grant = box.grant
+                try:
+                    await self._answer(box, exchange)
+                finally:
+                    await _within(box.audit.tell(grant, exchange))
+                if not exchange.keep_alive or requests.unread:
+                    return
+        except (OSError, asyncio.CancelledError):  # the box left, or was closed
+            return
+        except Exception:  # one connection's mistake ends that connection
+            log.exception("egress.crashed")
+        finally:
+            await close(writer)
+
+    async def _head(
+        self, box: _Box, requests: Requests, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, within_s: float | None
+    ) -> Head | None:
+        """The next request; None where the connection is over, also because of what it sent."""
+        try:
+            return await (requests.head() if within_s is None else requests.head(within_s))
+        except Refused as exc:
+            exchange = Exchange(Head("", b"", (), 0, False), requests, reader, writer)
+            await exchange.refuse(exc)
+            await _within(box.audit.tell(box.grant, exchange))
+            return None
+
+    async def _answer(self, box: _Box, exchange: Exchange) -> None:
+        try:
+            if box.grant is None:
+                raise Refused(403, "not_bound", "nothing can be reached from here now", last=True)
+            await self._lead(box.grant, exchange)
+        except Refused as exc:
+            await exchange.refuse(exc)
+        except OSError:
+            exchange.reason = exchange.reason or "hung_up"
+            exchange.abort()
+
+    async def _lead(self, grant: Grant, exchange: Exchange) -> None:
+        """To where the request's target says, if the grant lets it."""
+        head = exchange.head
+        sandbox = f"{grant.who.tenant}\n{grant.who.user}\n{grant.session}"
+        if head.method == "CONNECT":
+            await self._tunnels.open(exchange, grant.rule.hosts, sandbox)
+            return
+        if is_meant(head.target):
+            await serve_models(self._application(), exchange, grant)
+            return
+        path, query = split_target(head.target)
+        name, rest = first_segment(path)
+        exchange.upstream = name
+        way = self._table.find(name, grant.rule.upstreams)
+        way.check(head.method, rest)
+        exchange.meter = self._meters.of((sandbox, "upstream", name), way.spec.requests_per_minute, way.spec.bytes_per_day)
+        if (used_up := exchange.meter.refuse()) is not None:
+            raise Refused(429, used_up[0], f"too much was asked of {name}", wait_s=used_up[1])
+        await self._upstreams.ask(exchange, way, rest, query)
+
+
+def _socket_in(folder: Path) -> socket.socket:
+    """A socket in `folder`, however long that path is; whoever sees the folder may connect, which is the box alone."""
+    place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        short = f"/proc/self/fd/{place}/{SOCKET}"
+        with suppress(FileNotFoundError):
+            os.unlink(short)
+        listener.bind(short)
+        os.chmod(short, 0o666)
+        listener.listen(128)
+    except BaseException:
+        listener.close()
+        raise
+    finally:
+        os.close(place)
+    return listener
+
+
+async def _within(telling: Awaitable[None]) -> None:
+    """See an audit through, for a bounded time."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_AUDIT_S):
+            await telling

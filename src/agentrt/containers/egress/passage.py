@@ -1,0 +1,97 @@
+"""One connection through a published port: HTTP is looked at where it begins, anything else goes through as it is."""
+
+import asyncio
+
+from .heads import Untrusted, answer_head, end_of_head, is_http, request_head, status_of
+from .relay import PIECE, Ends
+
+
+class Passage:
+    """Between a caller and a box. `port` is the one that the caller means to have called."""
+
+    def __init__(self, caller: Ends, box: Ends, port: int, idle_s: float) -> None:
+        self._caller, self._box, self._port, self._idle_s = caller, box, port, idle_s
+        self._http: bool | None = None
+        self._box_spoke = False
+        self._scope: asyncio.Timeout | None = None
+
+    async def carry(self, lost: asyncio.Event) -> None:
+        """Until both sides have ended theirs, one is gone, nothing came for a while, or the box is `lost`. Untrusted, with
+        nothing carried yet, where the caller did not mean this port."""
+        failed: list[Untrusted] = []
+
+        async def out() -> None:
+            try:
+                await self._out()
+            except Untrusted as exc:
+                failed.append(exc)
+                raise ConnectionAbortedError from None
+
+        try:
+            async with asyncio.timeout(self._idle_s) as self._scope:
+                try:
+                    async with asyncio.TaskGroup() as group:
+                        ending = group.create_task(self._end_with(lost))
+                        flows = [group.create_task(out()), group.create_task(self._back())]
+                        await asyncio.wait(flows)
+                        ending.cancel()
+                except* OSError:  # one side is gone: so is the other
+                    pass
+        except TimeoutError:
+            return
+        if failed:
+            raise failed[0]
+
+    async def _out(self) -> None:
+        data = b""
+        while self._http is None and (piece := await self._read(self._caller)):
+            data += piece
+            self._http = is_http(data)
+        if self._http:
+            if self._box_spoke:  # no HTTP server does, and what it said was not looked at
+                raise Untrusted("the container spoke first")
+            while (end := end_of_head(data)) < 0:
+                if not (piece := await self._read(self._caller)):
+                    raise Untrusted("the head is not whole")
+                data += piece
+            data = request_head(data[:end], self._port) + data[end:]
+        await self._rest(data, self._caller, self._box)
+
+    async def _back(self) -> None:
+        data = await self._read(self._box)
+        if self._http is None:
+            self._box_spoke = True
+        elif self._http:
+            data = await self._heads(data)
+        await self._rest(data, self._box, self._caller)
+
+    async def _heads(self, data: bytes) -> bytes:
+        """Pass on the answer's head, and those of interim answers before it; what came behind."""
+        while True:
+            while (end := end_of_head(data)) < 0:
+                if not (piece := await self._read(self._box)):
+                    return data if not data else b""
+                data += piece
+            head, data = data[:end], data[end:]
+            status = status_of(head)
+            self._caller[1].write(answer_head(head))
+            if not 100 <= status < 200 or status == 101:
+                return data
+
+    async def _rest(self, data: bytes, near: Ends, far: Ends) -> None:
+        while data:
+            far[1].write(data)
+            await far[1].drain()
+            data = await self._read(near)
+        if far[1].can_write_eof():
+            far[1].write_eof()
+
+    async def _read(self, side: Ends) -> bytes:
+        data = await side[0].read(PIECE)
+        assert self._scope is not None
+        self._scope.reschedule(asyncio.get_running_loop().time() + self._idle_s)
+        return data
+
+    async def _end_with(self, lost: asyncio.Event) -> None:
+        await lost.wait()
+        raise ConnectionAbortedError

@@ -1,0 +1,143 @@
+"""Ports of boxes, published on this machine's loopback: each is an origin of its own, and its box keeps no network."""
+
+import asyncio
+import socket
+from contextlib import suppress
+from typing import Protocol, Self
+
+import structlog
+
+from agentrt.kernel import Conflict, Exhausted
+
+from ..errors import SandboxGone
+from .heads import Untrusted
+from .listener import Listener, streams
+from .passage import Passage
+from .relay import Ends, close
+
+log = structlog.get_logger()
+
+HOST = "127.0.0.1"
+MOST_PORTS, MOST_CONNECTIONS = 512, 128
+IDLE_S = 300.0
+
+
+class Line(Protocol):
+    """What a port needs of the way into a box (`RunnerLink`)."""
+
+    lost: asyncio.Event
+
+    async def dial(self, port: int) -> socket.socket: ...
+
+
+class _Published:
+    """A port of ours, and the port of the box behind it. `link` is that of the newest start."""
+
+    def __init__(self, link: Line, inside: int) -> None:
+        self.link, self.inside = link, inside
+        self.listener: Listener | None = None
+        self.closed = False
+        self.connections: set[asyncio.Task[None]] = set()
+
+
+class Ports:
+    """An async context manager that owns every listener and every connection."""
+
+    def __init__(self, *, idle_s: float = IDLE_S) -> None:
+        self._group = asyncio.TaskGroup()
+        self._published: dict[int, _Published] = {}
+        self._idle_s = idle_s
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for port in list(self._published):
+            await self.withdraw(port)
+        await self._group.__aexit__(None, None, None)
+
+    async def publish(self, link: Line, port: int, preferred: int = 0) -> int:
+        """Forward a port of 127.0.0.1 to `port` inside the box; which one. `preferred` is the one that was given before: a box
+        that is started again keeps it. While its box is gone, a port hangs up on whoever calls.
+
+        Conflict where another program has taken the preferred one, Exhausted where too many are published.
+        """
+        known = self._published.get(preferred)
+        if known is not None and (known.link.lost.is_set() or known.link is link):
+            known.link, known.inside = link, port
+            return preferred
+        if len(self._published) >= MOST_PORTS:
+            raise Exhausted(f"at most {MOST_PORTS} ports are published at once", code="too_many_ports", retry_after_s=10)
+        published = _Published(link, port)
+        place = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            place.bind((HOST, preferred))
+            place.listen(128)
+        except OSError:
+            place.close()
+            raise Conflict(f"the port {preferred} is taken by another program", code="port_taken") from None
+        chosen: int = place.getsockname()[1]
+        published.listener = Listener(place, lambda connection: self._take(published, connection))
+        self._published[chosen] = published
+        return chosen
+
+    async def withdraw(self, published_port: int) -> None:
+        """Stop listening there, and end what flows. Fine for one that is not published."""
+        published = self._published.pop(published_port, None)
+        if published is None:
+            return
+        if published.listener is not None:
+            published.listener.close()
+        published.closed = True
+        for task in published.connections:
+            task.cancel()
+        if published.connections:
+            await asyncio.wait(published.connections, timeout=2)
+
+    def _take(self, published: _Published, connection: socket.socket) -> None:
+        if published.closed or published.link.lost.is_set() or len(published.connections) >= MOST_CONNECTIONS:
+            connection.close()
+            return
+        task = self._group.create_task(self._connection(published, connection), name="published port")
+        published.connections.add(task)
+        task.add_done_callback(published.connections.discard)
+        task.add_done_callback(lambda ended: connection.close() if ended.cancelled() else None)  # before it could begin
+
+    async def _connection(self, published: _Published, connection: socket.socket) -> None:
+        try:
+            caller = await streams(connection)
+        except (OSError, asyncio.CancelledError):
+            connection.close()
+            return
+        try:
+            await self._carry(published, caller)
+        except (OSError, SandboxGone, asyncio.CancelledError):
+            return
+        except Exception:  # one connection's mistake ends that connection
+            log.exception("port.crashed")
+        finally:
+            await close(caller[1])
+
+    async def _carry(self, published: _Published, caller: Ends) -> None:
+        try:
+            box = await asyncio.open_connection(sock=await published.link.dial(published.inside))
+        except ConnectionRefusedError:
+            await _say(caller[1], 502, "Nothing listens on this port of the container.")
+            return
+        try:
+            port = caller[1].get_extra_info("sockname")[1]
+            await Passage(caller, box, port, self._idle_s).carry(published.link.lost)
+        except Untrusted as exc:
+            await _say(caller[1], 403, f"Refused: {exc}.")
+        finally:
+            await close(box[1])
+
+
+async def _say(writer: asyncio.StreamWriter, status: int, text: str) -> None:
+    body = text.encode() + b"\n"
+    head = b"HTTP/1.1 %d Refused\r\ncontent-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+    with suppress(OSError):
+        writer.write(head % (status, len(body)) + body)
+        await writer.drain()

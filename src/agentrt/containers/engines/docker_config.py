@@ -1,0 +1,78 @@
+"""A box as the Docker API takes it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..spec import MIB
+from .engine import BoxSpec, Mount
+from .hardening import HOSTNAME, PATH, SHM_BYTES, TMP_INODES, ULIMITS
+from .seccomp import PROFILE, profile_text
+
+BOX_LABEL = "agentrt.box"
+_GIVEN_LABEL = "agentrt.labels"
+
+
+def container_name(box_id: str) -> str:
+    return f"agentrt-{box_id}"
+
+
+def given_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Of all labels of a container, some of which are its image's, those that the box was started with."""
+    return {name: labels[name] for name in labels.get(_GIVEN_LABEL, "").split()}
+
+
+def container_config(spec: BoxSpec, *, runtime: str, for_podman: bool) -> dict[str, Any]:
+    """The body of a request that creates the container."""
+    program, *arguments = spec.command
+    return {
+        "Image": spec.image,
+        "Entrypoint": [program],
+        "Cmd": arguments,
+        "User": f"{spec.uid}:{spec.uid}",
+        "WorkingDir": "/",
+        "Hostname": HOSTNAME,
+        "Env": [f"{name}={value}" for name, value in {"PATH": PATH, **spec.env}.items()],
+        "Labels": {**spec.labels, BOX_LABEL: spec.id, _GIVEN_LABEL: " ".join(spec.labels)},
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": _host_config(spec, runtime, for_podman),
+    }
+
+
+def _host_config(spec: BoxSpec, runtime: str, for_podman: bool) -> dict[str, Any]:
+    limits = spec.limits
+    # Podman takes a path of the profile, and no number of inodes: there memory is what limits them
+    profile, inodes = (PROFILE, "") if for_podman else (profile_text(), f",nr_inodes={TMP_INODES}")
+    memory = limits.memory_mb * MIB
+    tmp = f"rw,exec,nosuid,nodev,size={limits.tmp_mb}m,mode=1777{inodes}"
+    config: dict[str, Any] = {
+        "NetworkMode": "none",
+        "IpcMode": "private",
+        "CgroupnsMode": "private",
+        "ReadonlyRootfs": True,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges", f"seccomp={profile}"],
+        "Memory": memory,
+        "MemorySwap": memory,
+        "PidsLimit": limits.pids,
+        "NanoCpus": round(limits.cpus * 1e9),
+        "Ulimits": [{"Name": name, "Soft": value, "Hard": value} for name, value in ULIMITS.items()],
+        "Tmpfs": {"/tmp": tmp},
+        "ShmSize": SHM_BYTES,
+        "Sysctls": {"net.ipv4.ping_group_range": "1 0"},
+        "LogConfig": {"Type": "none"},
+        "Mounts": [_mount(mount) for mount in spec.mounts],
+        # what the machine resolves names with is nothing to a box without a network
+        "Dns": ["127.0.0.1"],
+        "DnsSearch": ["."],
+    }
+    return config | ({"Runtime": runtime} if runtime else {})
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    return {
+        "Type": "bind",
+        "Source": str(mount.source),
+        "Target": mount.target,
+        "ReadOnly": mount.read_only,
+        "BindOptions": {"Propagation": "rslave" if mount.receives else "rprivate"},
+    }

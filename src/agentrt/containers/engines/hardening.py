@@ -1,0 +1,9 @@
+"""What every box is held to, on every engine. docs/sandboxes.md says why."""
+
+from ..spec import MIB
+
+HOSTNAME = "sandbox"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SHM_BYTES = 16 * MIB
+TMP_INODES = 16_384
+ULIMITS = {"core": 0, "memlock": 64 * 1024, "nofile": 1024, "nproc": 32_768}

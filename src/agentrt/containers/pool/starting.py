@@ -1,0 +1,95 @@
+"""How a box comes to be: a slot, a socket to dial home to, the engine, the first word of its runner."""
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+
+from agentrt.kernel import TimedOut, Unavailable
+
+from ..engines import INSTANCE_LABEL, BoxSpec, Engine, Mount
+from ..errors import ImageMissing
+from ..runner import COMMAND, RUNNER, Dock, RunnerLink
+from ..spec import Limits
+from .box import SAID, Box
+from .outlet import Outlet
+from .slots import Slots
+
+POOL_LABEL = "agentrt.pool"
+_GONE_S = 10.0
+
+
+def new_box_id() -> str:
+    """Says nothing of whose it is, or will be: it shows inside."""
+    return secrets.token_hex(8)
+
+
+class Recipe:
+    """What all boxes of a kind have in common. `command` empty: the resident runner, which is mounted into them."""
+
+    def __init__(self, pool: str, *, command: Sequence[str], preload: Sequence[str], limits: Limits, timeout_s: float) -> None:
+        self.pool, self.limits, self.timeout_s = pool, limits, timeout_s
+        self.command = tuple(command) or COMMAND
+        self.mounts = () if command else (Mount(source=RUNNER, target=COMMAND[2]),)
+        self.env = {"AGENTRT_PRELOAD": ",".join(preload)} if preload else {}
+
+
+class Starter:
+    """Starts boxes of one server, and takes away what is left of them."""
+
+    def __init__(self, engine: Engine, slots: Slots, instance: str, mounts: Sequence[Mount], outlet: Outlet) -> None:
+        self._engine, self._slots, self._instance = engine, slots, instance
+        self._mounts, self._outlet = tuple(mounts), outlet
+
+    async def start(self, box: Box, recipe: Recipe, mounts: Sequence[Mount], env: Mapping[str, str] | None = None) -> None:
+        """Start `box`, which has a slot already, and wait until its runner dialled home.
+
+        EngineUnavailable, ImageMissing, Invalid, OSError; TimedOut where it did not dial home; Unavailable where it ended
+        before that. To be called in a task of the box's own; whatever happens, `clear` must follow some day.
+        """
+        if not box.image:
+            raise ImageMissing("no image was built yet; `agentrt image build` makes one")
+        slot = box.slot
+        assert slot is not None
+        async with Dock(slot.control) as dock:
+            await self._outlet.open(box.id, slot.control)
+            asked = BoxSpec(
+                id=box.id,
+                image=box.image,
+                command=recipe.command,
+                uid=slot.uid,
+                limits=recipe.limits,
+                env={**recipe.env, **(env or {})},
+                mounts=(*mounts, *recipe.mounts, *self._mounts),
+                labels={INSTANCE_LABEL: self._instance, POOL_LABEL: recipe.pool},
+            )
+            box.starting = True
+            try:
+                await self._engine.start(asked)
+            finally:
+                box.starting = False
+            box.link = await self._first_word(dock, box, recipe.timeout_s)
+
+    async def _first_word(self, dock: Dock, box: Box, timeout_s: float) -> RunnerLink:
+        async def owns(pid: int) -> bool:
+            return await self._engine.owns(box.id, pid)
+
+        try:
+            async with asyncio.timeout(0 if box.over.is_set() else timeout_s) as box.patience:
+                return await dock.link(owns, timeout_s)
+        except TimeoutError:
+            if box.over.is_set():
+                raise Unavailable(f"the container ended before it was ready: {SAID[box.why or 'exited']}") from None
+            raise TimedOut(f"the container did not get ready in {timeout_s:g} s") from None
+        finally:
+            box.patience = None
+
+    async def clear(self, box: Box) -> None:
+        """End everything in it and give back what it had. EngineUnavailable leaves it as it is, to be tried again."""
+        if box.link is not None:
+            box.link.close()
+        await self._outlet.close(box.id)
+        async with asyncio.timeout(_GONE_S):
+            await self._engine.remove(box.id)
+        if box.slot is not None:
+            slot, box.slot = box.slot, None
+            self._slots.give_back(slot)

@@ -1,0 +1,37 @@
+"""Files on their way into a workspace."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from agentrt.files import Blobs
+from agentrt.kernel import Principal
+
+from .sandboxes import Held
+from .views import AttachFile
+from .workspaces import Entry
+
+MOST_UPLOADED = 1024 * 1024 * 1024
+PIECE = 1024 * 1024
+
+
+async def attach(held: Held, blobs: Blobs, who: Principal, asked: AttachFile) -> Entry:
+    """Put a stored file there. NotFound, Invalid, TooLarge."""
+    blob, source = await blobs.locate(who, asked.file_id)
+    path = asked.path or blob.name.replace("\\", "/").rpartition("/")[2] or blob.id
+
+    def copy() -> Entry:
+        with source.open("rb") as file, held.tree.writing(path, most_bytes=MOST_UPLOADED) as out:
+            while piece := file.read(PIECE):
+                out.write(piece)
+        return held.tree.stat(path)
+
+    return await asyncio.to_thread(copy)
+
+
+async def upload(held: Held, path: str, pieces: AsyncIterator[bytes]) -> Entry:
+    """Put what comes there, at once and whole when all of it has come. Invalid, TooLarge."""
+    with held.tree.writing(path, most_bytes=MOST_UPLOADED) as out:
+        async for piece in pieces:
+            if piece:
+                await asyncio.to_thread(out.write, piece)
+    return await asyncio.to_thread(held.tree.stat, path)

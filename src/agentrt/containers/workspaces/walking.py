@@ -1,0 +1,84 @@
+"""Going through folders that somebody else may be changing."""
+
+import os
+import stat
+from collections.abc import Iterator
+
+from agentrt.kernel import Invalid
+
+from .beneath import MOST_PATH, nameable, open_beneath, open_folder
+
+DEEPEST = 128
+
+
+class Walk:
+    """Everything below a folder, as (path, lstat), at most `most` of it, without ever following a link.
+
+    After it was gone through, `complete` says whether that was all, and `unnameable` counts what has a name that nobody can
+    ask for; such folders are not entered. What disappears meanwhile is passed over.
+    """
+
+    def __init__(self, root: int, path: str, *, deep: bool, most: int) -> None:
+        self._root, self._path, self._deep, self._left = root, path, deep, most
+        self._waiting: list[str] = []
+        self.complete, self.unnameable = True, 0
+
+    def __iter__(self) -> Iterator[tuple[str, os.stat_result]]:
+        yield from self._folder(self._path, open_folder(self._root, self._path))
+        while self._waiting and self._left > 0:
+            path = self._waiting.pop()
+            try:
+                # from the root again: one descriptor at a time, however deep it goes
+                fd = open_beneath(self._root, path, os.O_RDONLY | os.O_DIRECTORY)
+            except OSError:
+                continue
+            yield from self._folder(path, fd)
+        if self._waiting:
+            self.complete = False
+
+    def _folder(self, path: str, fd: int) -> Iterator[tuple[str, os.stat_result]]:
+        prefix = "" if path == "." else path + "/"
+        try:
+            with os.scandir(fd) as entries:
+                for entry in entries:
+                    at = prefix + entry.name
+                    if not nameable(entry.name) or len(at.encode()) > MOST_PATH:
+                        self.unnameable += 1
+                        continue
+                    if self._left <= 0:
+                        self.complete = False
+                        return
+                    self._left -= 1
+                    try:
+                        found = entry.stat(follow_symlinks=False)
+                    except OSError:
+                        continue
+                    if self._deep and stat.S_ISDIR(found.st_mode):
+                        self._waiting.append(at)
+                    yield at, found
+        except OSError:
+            return
+        finally:
+            os.close(fd)
+
+
+def remove_folder(parent: int, name: str, depth: int = 0) -> None:
+    """Remove a folder with all that is in it; links are removed, never followed. OSError; Invalid where it is too deep."""
+    if depth > DEEPEST:
+        raise Invalid(f"the folder is nested more than {DEEPEST} deep; remove it with a command", code="too_deep", param="path")
+    fd = open_beneath(parent, name, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # as many names at a time as there are: a folder that is being filled must not keep us for ever
+        with os.scandir(fd) as entries:
+            below = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for entry_name, is_folder in below:
+            try:
+                if is_folder:
+                    remove_folder(fd, entry_name, depth + 1)
+                else:
+                    os.unlink(entry_name, dir_fd=fd)
+            except FileNotFoundError:
+                continue
+    finally:
+        os.close(fd)
+    os.rmdir(name, dir_fd=parent)
