@@ -1,36 +1,76 @@
+"""`make bench`: what agentrt costs, beside what one would use in its place, on one machine and over loopback only."""
+
 import argparse
+import asyncio
+import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
+import uvloop
+
+from .ground import NoGround, ground
 from .load import HERE, LoadFailed, compile_tools
 from .process import CORES
 from .report import store, table
+from .sandboxes import SANDBOXES
 from .scenarios import SCENARIOS, Figures
-from .subjects import Subjects, install_passthrough
+from .subjects import Subjects, installed
+
+ALL = (*SCENARIOS, *SANDBOXES)
 
 
 def chosen() -> list[str]:
-    parser = argparse.ArgumentParser(prog="make bench", description="What agentrt costs, beside a pass-through written by hand.")
-    parser.add_argument("--only", default="", help=f"some of: {','.join(SCENARIOS)}")
+    parser = argparse.ArgumentParser(prog="make bench", description="What agentrt costs, beside what one would use in its place.")
+    parser.add_argument("--only", default="", help=f"some of: {','.join(ALL)}")
     names = [name for name in parser.parse_args().only.split(",") if name]
-    if unknown := [name for name in names if name not in SCENARIOS]:
-        parser.error(f"no such scenario: {', '.join(unknown)} (there are: {', '.join(SCENARIOS)})")
-    return names or list(SCENARIOS)
+    if unknown := [name for name in names if name not in ALL]:
+        parser.error(f"no such scenario: {', '.join(unknown)} (there are: {', '.join(ALL)})")
+    return names or list(ALL)
 
 
-def measure(names: list[str]) -> Figures:
+def measure_servers(names: Sequence[str], scratch: Path) -> Figures:
     compile_tools()
-    install_passthrough()
+    installed("passthrough")
     if len(CORES) < 2:
         print("only one core: server, load and model share it, so latencies and rates say little", flush=True)
     figures: Figures = {}
-    with tempfile.TemporaryDirectory(prefix="agentrt-bench-") as scratch:
-        subjects = Subjects(Path(scratch))
-        with subjects.upstream():
+    subjects = Subjects(scratch)
+    with subjects.upstream():
+        for name in names:
+            print(f"measuring {name}", flush=True)
+            figures |= SCENARIOS[name](subjects)
+    return figures
+
+
+async def measure_sandboxes(names: Sequence[str], scratch: Path) -> Figures:
+    """Nothing, and a line that says so, where no code can run in containers; what cannot be measured is left out likewise."""
+    figures: Figures = {}
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
+    try:
+        async with ground(os.environ.get("SANDBOX_ENGINE", "auto"), scratch) as place:
             for name in names:
-                print(f"measuring {name}", flush=True)
-                figures |= SCENARIOS[name](subjects)
+                print(f"measuring {name} on {place.version}", flush=True)
+                try:
+                    figures |= await SANDBOXES[name](place)
+                except NoGround as exc:
+                    print(f"{name} is left out: {exc}", flush=True)
+    except NoGround as exc:
+        print(f"{', '.join(names)}: left out, as no code can run in containers here: {exc}", flush=True)
+    return figures
+
+
+def measure(names: Sequence[str]) -> Figures:
+    figures: Figures = {}
+    servers, sandboxes = ([name for name in names if name in known] for known in (SCENARIOS, SANDBOXES))
+    with tempfile.TemporaryDirectory(prefix="agentrt-bench-") as scratch:
+        if servers:
+            figures |= measure_servers(servers, Path(scratch))
+        if sandboxes:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                figures |= runner.run(measure_sandboxes(sandboxes, Path(scratch)))
     return figures
 
 
@@ -40,6 +80,8 @@ def main() -> int:
     except (LoadFailed, RuntimeError) as exc:
         print(f"agentrt bench: {exc}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     print(f"\n{table(figures)}\n\nfigures: {store(figures, HERE / 'results').relative_to(HERE.parent)}")
     return 0
 

@@ -1,4 +1,4 @@
-"""The table: what was measured, beside the pass-through, against what is to be reached and what is aimed at."""
+"""The table: what was measured, what stands beside it, what is to be reached and what is aimed at."""
 
 import json
 import time
@@ -30,8 +30,43 @@ class Row(msgspec.Struct, frozen=True):
         return value <= bound if self.direction == "at most" else value >= bound
 
     def shown_bound(self, bound: float) -> str:
-        return f"{'<=' if self.direction == 'at most' else '>='} {bound:g}{' x' if self.relative else ''}"
+        return f"{'<=' if self.direction == 'at most' else '>='} {bound:.3g}{' x' if self.relative else ''}"
 
+
+SANDBOX_ROWS = (
+    Row("warm sandbox for somebody new, p50 (create and start beside it)", "sandbox_acquire_ms", "ms", 1, 0.3, beside="engine"),
+    Row("print(2+2), variables kept, p50 (the engine's exec beside it)", "sandbox_exec_ms", "ms", 1, 0.35, beside="engine"),
+    Row("the same (llm-sandbox beside it)", "sandbox_exec_ms", "ms", 1 / 150, 0.35 / 150, relative=True, beside="llm_sandbox"),
+    Row(
+        "the same (ipykernel beside it, not isolated)",
+        "sandbox_exec_ms",
+        "ms",
+        1 / 4,
+        0.35 / 4,
+        relative=True,
+        beside="ipykernel",
+    ),
+    Row("the same without the service around it", "sandbox_link_ms", "ms", 1, 0.35),
+    Row(
+        "print(2+2) in a new process, p50, one after another (a bare fork beside it)",
+        "sandbox_once_ms",
+        "ms",
+        6,
+        3,
+        beside="fork",
+    ),
+    Row("the same, with a moment to fork ahead (a bare fork beside it)", "sandbox_ahead_ms", "ms", 6, 0.6, beside="fork"),
+    Row("output from flush to callback, p50", "sandbox_chunk_ms", "ms", 0.2, 0.05, digits=3),
+    Row("bulk output", "sandbox_bulk_mb", "MB/s", 200, 300, direction="at least", digits=0),
+    Row("file of 1 KiB, written and read, p50 (archive calls beside it)", "sandbox_file_ms", "ms", 1, 0.2, beside="engine"),
+    Row("boxes that get warm a second", "sandbox_refill", "", 5, 6, direction="at least", digits=1),
+    Row("idle box", "sandbox_memory_mib", "MiB", 16, 14, digits=1),
+    Row("idle box, numpy and pandas imported", "sandbox_loaded_mib", "MiB", 30, 27, digits=1),
+    Row("attempts to get out that succeed, all engines here", "sandbox_attacks", "", 0, 0, digits=0),
+    Row("attempts made on each", "sandbox_attacks_tried", "", 60, 100, direction="at least", digits=0),
+    Row("servers killed at random moments: boxes, mounts, folders left", "sandbox_left", "", 0, 0, digits=0),
+    Row("servers killed at random moments: files lost", "sandbox_lost", "", 0, 0, digits=0),
+)
 
 ROWS = (
     Row("CPU per non-streaming chat", "chat_cpu_ms", "ms", 0.3, 0.15, relative=True, digits=3),
@@ -73,6 +108,7 @@ ROWS = (
     Row("memory grown over 20,000 chats", "memory_growth_mib", "MiB", 5, 2, digits=1),
     Row("what 200 messages of history cost to twice what 100 do (1: linear)", "history_growth", "x", 1.25, 1.1),
     Row("what 400 turns of a session cost to twice what 200 do (1: linear)", "session_growth", "x", 1.25, 1.1),
+    *SANDBOX_ROWS,
 )
 
 
@@ -83,8 +119,8 @@ def line(row: Row, figures: Figures) -> tuple[str, ...] | None:
         return None
     theirs = figures.get(f"{row.figure}.{row.beside}")
     ratio = ours / theirs if theirs else None
-    value = ours if not row.relative or ratio is None else ratio
-    mark = "aim" if row.meets(row.aim, value) else "reach" if row.meets(row.reach, value) else "MISSED"
+    value = ratio if row.relative else ours
+    mark = "-" if value is None else "aim" if row.meets(row.aim, value) else "reach" if row.meets(row.reach, value) else "MISSED"
     unit = f" {row.unit}" if row.unit else ""
     return (
         row.title,
@@ -99,7 +135,7 @@ def line(row: Row, figures: Figures) -> tuple[str, ...] | None:
 
 def table(figures: Figures) -> str:
     """The Markdown table of every row that was measured."""
-    head = ("work", "pass-through", "agentrt", "ratio", "reach", "aim", "met")
+    head = ("work", "beside it", "agentrt", "ratio", "reach", "aim", "met")
     lines = [head, *(cells for row in ROWS if (cells := line(row, figures)))]
     widths = [max(len(cells[column]) for cells in lines) for column in range(len(head))]
     ruled = [lines[0], tuple("-" * width for width in widths), *lines[1:]]

@@ -8,21 +8,24 @@ from .load import BUILD, HERE
 from .process import OTHER_CORE, Server, free_port
 
 ROOT = HERE.parent
-PASSTHROUGH_VENV = BUILD / "passthrough"
 
 
-def install_passthrough() -> None:
-    """Build the pass-through's own environment, once per lock."""
-    lock = HERE / "passthrough" / "requirements.lock"
-    stamp = PASSTHROUGH_VENV / "installed"
+def installed(name: str) -> Path:
+    """The Python of the environment that bench/`name` has of its own, built once per lock. RuntimeError where it cannot be."""
+    lock = HERE / name / "requirements.lock"
+    venv = BUILD / name
+    python, stamp = venv / "bin" / "python", venv / "installed"
     if stamp.exists() and stamp.stat().st_mtime > lock.stat().st_mtime:
-        return
-    print("installing the pass-through", flush=True)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", PASSTHROUGH_VENV], check=True)
-    python = PASSTHROUGH_VENV / "bin" / "python"
-    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", lock]
-    subprocess.run(install, check=True)
+        return python
+    print(f"installing bench/{name}", flush=True)
+    install = ["-m", "uv", "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", lock]
+    try:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
+        subprocess.run([sys.executable, *install], check=True)
+    except subprocess.CalledProcessError as exc:
+        raise RuntimeError(f"bench/{name} could not be installed (the lines above say why)") from exc
     stamp.touch()
+    return python
 
 
 class Subjects:
@@ -55,7 +58,7 @@ class Subjects:
     def passthrough(self) -> Server:
         folder = self._folder()
         port = free_port()
-        command = [str(PASSTHROUGH_VENV / "bin" / "uvicorn"), "--app-dir", str(HERE / "passthrough"), "app:app"]
+        command = [str(installed("passthrough").with_name("uvicorn")), "--app-dir", str(HERE / "passthrough"), "app:app"]
         command += ["--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--log-level", "warning"]
         return Server(command, port, env=self._env(folder), cwd=folder)
 

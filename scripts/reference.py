@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from agentrt.agents import CONDITION_VARIABLES, RUN_VARIABLES, STATIC_VARIABLES, AgentSpec
+from agentrt.containers import Upstream
 from agentrt.settings import Options
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -43,7 +44,17 @@ def conditions() -> str:
     return table(("variable", "what it is"), [(f"`{name}`", text) for name, text in CONDITION_VARIABLES.items()])
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"settings": settings, "agent": agent, "variables": variables, "conditions": conditions}
+def upstream() -> str:
+    return table(("key", "value", "default", "what it does"), [(f"`{name}`", *rest) for name, *rest in keys_of(Upstream)])
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "settings": settings,
+    "agent": agent,
+    "variables": variables,
+    "conditions": conditions,
+    "upstream": upstream,
+}
 
 
 def keys_of(of: type[msgspec.Struct]) -> Iterator[tuple[str, str, str, str]]:

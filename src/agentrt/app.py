@@ -3,12 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import structlog
 from litestar import Request
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -18,13 +16,14 @@ from agentrt import __version__
 from agentrt.agents import AgentSpec, SandboxRule, SessionRule, check
 from agentrt.bus import Bus, ConfigChanged
 from agentrt.configs import ConfigStore, Kind
-from agentrt.containers import ContainerOptions, Containers, Egress
+from agentrt.containers import ContainerOptions, Containers, Egress, runtime_of
 from agentrt.db import Database, Migrations, Ownership
 from agentrt.files import Blobs, Files, ImageFetcher, RecentImages
 from agentrt.http import Edge, Health, JsonRequest, LeanLitestar, docs_routes, health_routes, on_error, openapi
 from agentrt.journal import Journal
-from agentrt.kernel import Invalid, Module, ModuleHealth, Principal, SystemClock, new_id, share
-from agentrt.mcp_registry import McpRegistry, McpServers, servers_in
+from agentrt.kernel import Invalid, Module, ModuleHealth, Principal, SystemClock, Unavailable, foreign_modules, new_id, share
+from agentrt.mcp_registry import McpRegistry, McpServers, McpServerSpec, servers_in
+from agentrt.mcp_server import McpServer
 from agentrt.messages import Message, ToolCall
 from agentrt.metrics import CountedRequests, Metrics, Tallies
 from agentrt.openai_api import OpenAIApi
@@ -37,6 +36,7 @@ from agentrt.runs import (
     Engine,
     Inlined,
     ModelCaller,
+    PromptSource,
     Runs,
     RunService,
     RunTable,
@@ -52,8 +52,6 @@ from agentrt.sessions import Sessions, SessionService, SessionTable
 from agentrt.settings import Settings, is_loopback, make_data_folder
 from agentrt.skills import Skills, SkillsModule
 from agentrt.tools import BuiltinTools, ToolBox
-
-log = structlog.get_logger()
 
 ENTRY_POINTS = "agentrt.modules"
 CLOCK = SystemClock()
@@ -110,7 +108,7 @@ class Application:
 
     def health(self) -> Health:
         modules = {module.name: module.health() for module in self.modules}
-        for name in ("mcp_registry", "containers"):
+        for name in ("mcp_registry", "containers", "mcp_server"):
             modules.setdefault(name, ModuleHealth("off", "switched off"))
         trouble = self.services.journal.trouble()
         modules["database"] = ModuleHealth("failed", trouble) if trouble else ModuleHealth("ok")
@@ -139,8 +137,7 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
         configs = await stack.enter_async_context(ConfigStore(db, bus, CLOCK, _kinds(settings)))
         fetcher = _fetcher(settings)
         providers = await stack.enter_async_context(_providers(settings, configs, bus, fetcher))
-        services, scheduler = await _build_runs(settings, stack, db, bus, configs, providers, fetcher)
-        registry = _registry(settings, services) if settings.enabled("mcp_registry") else None
+        services, scheduler, registry = await _build_runs(settings, stack, db, bus, configs, providers, fetcher)
         app = Application(settings, services, scheduler, registry)
         app.modules += [configs, providers]
         if settings.enabled("containers"):
@@ -148,8 +145,9 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
         metrics = Metrics(services.tallies, bus, app.gauges)
         skills = SkillsModule(services.skills)
         files = Files(services.blobs, services.journal.begun)
-        own = [registry, app.containers, skills, files, Sessions(), _openai_api(settings, services), metrics]
-        for module in [*own, *_foreign(settings, services)]:
+        outer = [_openai_api(settings, services), _mcp_server(settings, services, app.containers), metrics]
+        own = [registry, app.containers, skills, files, Sessions(), *outer]
+        for module in [*own, *foreign_modules(ENTRY_POINTS, settings.enabled, services)]:
             if module is not None:
                 app.modules.append(await stack.enter_async_context(module))
                 for source in module.tools:
@@ -179,7 +177,7 @@ async def _build_runs(
     configs: ConfigStore,
     providers: Providers,
     fetcher: ImageFetcher,
-) -> tuple[Services, Scheduler]:
+) -> tuple[Services, Scheduler, McpRegistry | None]:
     sessions_table, runs_table = SessionTable(db), RunTable(db)
     tallies = Tallies()
     projectors = (project, sessions_table.project)
@@ -189,7 +187,9 @@ async def _build_runs(
     sessions = SessionService(journal, sessions_table, CLOCK)
     catalogue = Catalogue(configs, settings.default_agent)
     skills = _skills(settings)
-    acceptance = Acceptance(catalogue, providers, sessions, box, blobs, fetcher, CLOCK, skills)
+    registry = _registry(settings, configs, bus, blobs) if settings.enabled("mcp_registry") else None
+    prompts = PromptSource(registry.prompt if registry else _no_prompt)
+    acceptance = Acceptance(catalogue, providers, sessions, box, blobs, fetcher, CLOCK, skills, prompts)
 
     async def inline(who: Principal, messages: Sequence[Message]) -> Inlined:
         return await inline_files(blobs, who, messages)
@@ -207,16 +207,30 @@ async def _build_runs(
     )
     runs = RunService(journal, runs_table, scheduler, acceptance, sessions, blobs, CLOCK)
     calls = ToolRuns(journal, scheduler, catalogue, box)
-    return Services(settings, bus, configs, journal, blobs, providers, box, runs, calls, sessions, skills, tallies), scheduler
+    services = Services(settings, bus, configs, journal, blobs, providers, box, runs, calls, sessions, skills, tallies)
+    return services, scheduler, registry
 
 
 def _skills(settings: Settings) -> Skills:
     agents = settings.config if settings.config.is_dir() else settings.config.parent
-    return Skills(settings.skills, agents, settings.data_dir / "skills")
+    # boxes see where a folder comes from, and shall not see whose home that is in
+    views = runtime_of(settings.data_dir / "containers") if settings.enabled("containers") else settings.data_dir
+    return Skills(settings.skills, agents, views / "skills")
 
 
-def _registry(settings: Settings, services: Services) -> McpRegistry:
-    return McpRegistry(lambda: _servers(settings, services.configs), bus=services.bus, blobs=services.blobs, env=settings.env)
+def _registry(settings: Settings, configs: ConfigStore, bus: Bus, blobs: Blobs) -> McpRegistry:
+    env = {**settings.env, **({"MCP_SERVER_URL": settings.mcp_server_url} if settings.mcp_server_url else {})}
+
+    def servers() -> dict[str, McpServerSpec]:
+        documents = [entry.spec for entry in configs.current("mcp").values()] or [McpServers()]
+        folder = settings.mcp_config.parent
+        return {name: spec for document in documents for name, spec in servers_in(document, folder=folder, env=env).items()}
+
+    return McpRegistry(servers, bus=bus, blobs=blobs, env=settings.env)
+
+
+async def _no_prompt(who: Principal, server: str, prompt: str) -> str:
+    raise Unavailable("the module mcp_registry is switched off")
 
 
 def _containers(settings: Settings, services: Services, application: Callable[[], ASGIApp]) -> Containers:
@@ -254,6 +268,23 @@ def _openai_api(settings: Settings, services: Services) -> OpenAIApi:
         CLOCK,
         default_agent=settings.default_agent,
         bare_models=settings.bare_models,
+        max_body_bytes=settings.max_body_bytes,
+    )
+
+
+def _mcp_server(settings: Settings, services: Services, containers: Containers | None) -> McpServer | None:
+    if not settings.enabled("mcp_server"):
+        return None
+    return McpServer(
+        services.tool_runs,
+        services.runs,
+        services.configs,
+        services.blobs,
+        services.skills,
+        services.bus,
+        sandboxes=containers.sandboxes if containers else None,
+        agent=settings.mcp_agent,
+        agents=settings.mcp_agents,
         max_body_bytes=settings.max_body_bytes,
     )
 
@@ -322,35 +353,6 @@ def _rules(configs: ConfigStore) -> list[OfflineRules]:
     return [entry.spec for entry in configs.current("offline").values()]
 
 
-def _servers(settings: Settings, configs: ConfigStore) -> dict[str, Any]:
-    env = dict(settings.env)
-    if settings.mcp_server_url:
-        env["MCP_SERVER_URL"] = settings.mcp_server_url
-    servers: dict[str, Any] = {}
-    documents = [entry.spec for entry in configs.current("mcp").values()] or [McpServers()]
-    for document in documents:
-        servers |= servers_in(document, folder=settings.mcp_config.parent, env=env)
-    return servers
-
-
-def _foreign(settings: Settings, services: Services) -> list[Module]:
-    """Modules of other packages: the entry point is called with the Services."""
-    found = [point for point in entry_points(group=ENTRY_POINTS) if settings.enabled(point.name)]
-    return [_load(point, services) for point in found]
-
-
-def _load(point: EntryPoint, services: Services) -> Module:
-    try:
-        return point.load()(services)
-    except Exception as exc:  # code of others: whatever it is, say whose it is and how to go on without
-        log.debug("module.not_loaded", module=point.name, exc_info=exc)
-        raise Invalid(
-            f"the module {point.name} ({point.value}) cannot be loaded: {type(exc).__name__}: {exc}; "
-            f"mend it, or switch it off with AGENTRT_MODULES__{point.name.upper()}=false",
-            code="module_not_loaded",
-        ) from exc
-
-
 def _asgi(app: Application) -> ASGIApp:
     settings, services = app.settings, app.services
     activity = Activity(services.runs, services.bus)
@@ -358,12 +360,17 @@ def _asgi(app: Application) -> ASGIApp:
     def who(request: Request[Any, Any, Any]) -> Principal:
         return request.scope["state"]["who"]
 
+    async def erase_session(who: Principal, session_id: str, force: bool) -> None:
+        await services.runs.erase_session(who, session_id, force)
+        if app.containers is not None:
+            await app.containers.sandboxes.erase(who, session_id)
+
     dependencies: Mapping[str, Callable[..., Any]] = {
         "blobs": lambda: services.blobs,
         "runs": lambda: services.runs,
         "sessions": lambda: services.sessions,
         "activity": lambda: activity,
-        "erase_session": lambda: services.runs.erase_session,
+        "erase_session": lambda: erase_session,
     }
     provided = {name: Provide(give, sync_to_thread=False) for name, give in dependencies.items()}
     handlers = [handler for module in app.modules for handler in module.routes]

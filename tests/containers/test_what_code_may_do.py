@@ -14,7 +14,7 @@ def test_binary_output_is_shown_as_what_it_is_not(desk: Desks) -> None:
 
 
 def test_characters_that_are_cut_in_two_are_whole(desk: Desks) -> None:
-    code = "import os, time\nfor b in 'aöü€𝄞'.encode():\n    os.write(1, bytes([b])); time.sleep(0.002)"
+    code = "import os, threading\nfor b in 'aöü€𝄞'.encode():\n    os.write(1, bytes([b])); threading.Event().wait(0.002)"
     assert desk("ada").run(code)["stdout"] == "aöü€𝄞"
 
 

@@ -54,16 +54,16 @@ def test_the_run_shows_what_was_executed_and_what_came_out(client: openai.OpenAI
 
 def test_a_script_is_written_executed_and_its_result_read(client: openai.OpenAI) -> None:
     script = "with open('result.txt', 'w') as f: f.write(str(sum(range(10))))"
-    written = {"path": "work/script.py", "content": script}
+    written = {"path": "job/script.py", "content": script}
     assert "wrote" in answer(ask(client, f"use write_file with {json.dumps(written)}", "writer"))
-    assert "ran" in answer(ask(client, "Run this shell command: cd work && python3 script.py", "writer"))
-    assert "45" in answer(ask(client, 'use read_file with {"path": "work/result.txt"}', "writer"))
-    edited = {"path": "work/script.py", "old_text": "range(10)", "new_text": "range(5)"}
+    assert "ran" in answer(ask(client, "Run this shell command: cd job && python3 script.py", "writer"))
+    assert "45" in answer(ask(client, 'use read_file with {"path": "job/result.txt"}', "writer"))
+    edited = {"path": "job/script.py", "old_text": "range(10)", "new_text": "range(5)"}
     assert "wrote" in answer(ask(client, f"use edit_file with {json.dumps(edited)}", "writer"))
-    assert "10" in answer(ask(client, "Run this shell command: cd work && python3 script.py && cat result.txt", "writer"))
-    assert "work/result.txt" in answer(ask(client, 'use glob_files with {"pattern": "**/*.txt"}', "writer"))
-    assert "deleted" in answer(ask(client, 'use delete_file with {"path": "/workspace/work/result.txt"}', "writer"))
-    listed = answer(ask(client, 'use list_files with {"path": "work"}', "writer"))
+    assert "10" in answer(ask(client, "Run this shell command: cd job && python3 script.py && cat result.txt", "writer"))
+    assert "job/result.txt" in answer(ask(client, 'use glob_files with {"pattern": "**/*.txt"}', "writer"))
+    assert "deleted" in answer(ask(client, 'use delete_file with {"path": "/workspace/job/result.txt"}', "writer"))
+    listed = answer(ask(client, 'use list_files with {"path": "job"}', "writer"))
     assert "script.py" in listed and "result.txt" not in listed
 
 

@@ -122,7 +122,7 @@ def test_the_choice_of_the_offline_model_is_visible_everywhere(api, client, ship
     assert {"mcp_server_connected", "client_initialized", "version", "modules"} <= health.keys()
     card = api.get("/v1/models/default").json()
     assert card["agentrt"]["provider"] == "offline" and card["agentrt"]["aliases"] == ["agent"]
-    assert [model.id for model in client.models.list()][:2] == ["default", "offline/offline"]
+    assert [model.id for model in client.models.list()][:3] == ["default", "code-executor", "offline/offline"]
     assert "uses offline/offline: no provider is configured" in shipped.log
     assert "curl http://127.0.0.1" in shipped.log and f"listens on {shipped.url}" in shipped.log
 

@@ -21,7 +21,10 @@ async def main():
     spec = McpServerSpec(command=sys.executable, args=("-S", sys.argv[1]))
     async with McpRegistry(lambda: {"old": spec}, bus=Bus(), blobs=None, env=os.environ) as registry:
         await registry.list(AgentSpec(name="a", tools=("*",)), Principal())
-        context = CallContext(who=Principal(), run_id="", session_id=None, agent=AgentSpec(name="a"), timeout_s=9, idempotency_key="", emit=emit)
+        agent = AgentSpec(name="a")
+        context = CallContext(
+            who=Principal(), run_id="", session_id=None, agent=agent, timeout_s=9, idempotency_key="", emit=emit
+        )
         print((await registry.call(ToolCall("c", "old__offspring"), context)).text, file=sys.stderr, flush=True)
         await asyncio.Event().wait()
 

@@ -6,8 +6,7 @@ umask 022
 site=/opt/sandbox/site
 
 # Where the host mounts things; the root itself is read-only by then.
-mkdir -p /workspace /skills /tools /run/agentrt /opt/agentrt /proc /sys /dev /tmp
-: >/opt/agentrt/runner.py
+mkdir -p /workspace /skills /tools /wheels /run/agentrt /opt/agentrt/runner /proc /sys /dev /tmp
 chmod 1777 /tmp
 
 grep -q '^coderunner:' /etc/group || echo 'coderunner:x:10001:' >>/etc/group

@@ -134,7 +134,7 @@ class SessionRule(Spec, frozen=True):
 class Budgets(Spec, frozen=True):
     """Limits of one run; null lifts one. A run that reaches a limit ends and says so."""
 
-    steps: Annotated[Count | None, Meta(description="Model calls.")] = 50
+    steps: Annotated[Count | None, Meta(description="Model calls, those of its code included.")] = 50
     tool_calls: Annotated[Count | None, Meta(description="Tool calls.")] = 200
     tokens: Annotated[Count | None, Meta(description="Input and output tokens together.")] = None
     seconds: Annotated[Seconds | None, Meta(description="Seconds from start to end.")] = 3600.0

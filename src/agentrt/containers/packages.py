@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from agentrt.agents import SandboxRule
 from agentrt.kernel import Invalid
 
+from .egress import environment
 from .runner import Job
 from .spec import Limits, Upstream
 from .tool_defs import PACKAGES
@@ -14,6 +15,7 @@ WHEELS = "/wheels"
 INDEX = "packages"
 """Name of the upstream that is an index of packages."""
 MOST_NAME = 200
+ENV = {"PYTHONPATH": PACKAGES, "TMPDIR": "/tmp"}
 
 _REQUIREMENT = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:\[[A-Za-z0-9._,-]+\])?(?:[=<>!~]=?=?[A-Za-z0-9.*+!_,<>=~-]+)?\Z"
@@ -34,13 +36,14 @@ class Packages:
         for package in packages:
             if len(package) > MOST_NAME or not _REQUIREMENT.match(package):
                 raise Invalid(f"{package[:80]!r} names no package", code="invalid_package", param="packages")
-        source = ["--no-index"] if not self._reaches_index(rule) else ["--index-url", self._index]
+        indexed = self._reaches_index(rule)
+        source = [] if indexed else ["--no-index"]
         source += ["--find-links", WHEELS] if self._wheels else []
         options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir", "--upgrade", "--only-binary=:all:"]
         return Job(
             mode="command",
             argv=("python3", "-m", "pip", "install", *options, *source, "--target", PACKAGES, *packages),
-            env={"PYTHONPATH": PACKAGES, "TMPDIR": "/tmp"},
+            env={**ENV, **({"PIP_INDEX_URL": self._index} if indexed else {}), **environment(rule)},
             wall_s=limits.wall_s,
             cpu_s=limits.cpu_s,
             output_bytes=limits.output_bytes,

@@ -66,24 +66,10 @@ class Released(msgspec.Struct, frozen=True):
 
 def pool_routes(front: Front, station: Station, streams: Streams) -> Sequence[Any]:
     """The handlers, bound to the service."""
+    return (*_leases(front, station), *_executions(front, streams))
 
-    def instance(who: Principal, pool: str, instance_id: str) -> Held:
-        try:
-            held = front.sandboxes.by_id(who, instance_id)
-        except SandboxGone as exc:
-            raise SandboxGone(f"Instance not found: {instance_id[:60]} ({exc.message})") from None
-        if held.holder.pool != pool:
-            raise SandboxGone(f"Instance not found: {instance_id[:60]} (it is not of the pool {pool[:64]!r})")
-        return held
 
-    def work(held: Held, data: ExecuteInstance) -> Work:
-        if data.code is None:
-            why = "this pool runs code, and knows no prompts: give `code` and `language`"
-            raise Invalid(why, param="prompt" if data.prompt is not None else "code", code="no_code")
-        if data.prompt is not None:
-            raise Invalid("give `code`; `prompt` is for pools of agents", param="prompt", code="no_agents")
-        return front.execution(held, ExecuteCode(code=data.code, language=data.language, timeout_s=data.timeout_s))
-
+def _leases(front: Front, station: Station) -> Sequence[Any]:
     @get(BASE + "/stats", tags=TAGS, summary="How full a pool is", operation_id="poolStats", responses=NO_POOL)
     async def stats(pool: FromPath[str]) -> PoolStats:
         found = {one.name: one for one in station.open_pools()}.get(pool)
@@ -108,6 +94,23 @@ def pool_routes(front: Front, station: Station, streams: Streams) -> Sequence[An
         return _shown(held)
 
     @post(
+        BASE + "/{instance_id:str}/release",
+        status_code=200,
+        tags=TAGS,
+        summary="Release an instance",
+        operation_id="releaseInstance",
+        responses=GONE,
+    )
+    async def release(pool: FromPath[str], instance_id: FromPath[str], who: NamedDependency[Principal]) -> Released:
+        held = _instance(front, who, pool, instance_id)
+        await front.sandboxes.release(Principal(who.tenant, held.holder.user), held.id)
+        return Released(held.id)
+
+    return (stats, acquire, release)
+
+
+def _executions(front: Front, streams: Streams) -> Sequence[Any]:
+    @post(
         BASE + "/{instance_id:str}/execute",
         status_code=200,
         tags=TAGS,
@@ -118,7 +121,7 @@ def pool_routes(front: Front, station: Station, streams: Streams) -> Sequence[An
     async def execute(
         pool: FromPath[str], instance_id: FromPath[str], data: JSONBody[ExecuteInstance], who: NamedDependency[Principal]
     ) -> Response[Executed]:
-        done = executed(await work(instance(who, pool, instance_id), data)(None))
+        done = executed(await _work(front, _instance(front, who, pool, instance_id), data)(None))
         return Response(done, headers={"x-run-id": done.run_id})
 
     @post(
@@ -134,22 +137,28 @@ def pool_routes(front: Front, station: Station, streams: Streams) -> Sequence[An
         pool: FromPath[str], instance_id: FromPath[str], data: JSONBody[ExecuteInstance], who: NamedDependency[Principal]
     ) -> Response[None]:
         """Lines `data: {"type": …}` for `stdout`, `stderr`, `artifact`, `result` or `error`, then `data: [DONE]`."""
-        return RawResponse(EventStream(streams.done_frames(work(instance(who, pool, instance_id), data))))
+        return RawResponse(EventStream(streams.done_frames(_work(front, _instance(front, who, pool, instance_id), data))))
 
-    @post(
-        BASE + "/{instance_id:str}/release",
-        status_code=200,
-        tags=TAGS,
-        summary="Release an instance",
-        operation_id="releaseInstance",
-        responses=GONE,
-    )
-    async def release(pool: FromPath[str], instance_id: FromPath[str], who: NamedDependency[Principal]) -> Released:
-        held = instance(who, pool, instance_id)
-        await front.sandboxes.release(Principal(who.tenant, held.holder.user), held.id)
-        return Released(held.id)
+    return (execute, stream)
 
-    return (stats, acquire, execute, stream, release)
+
+def _instance(front: Front, who: Principal, pool: str, instance_id: str) -> Held:
+    try:
+        held = front.sandboxes.by_id(who, instance_id)
+    except SandboxGone as exc:
+        raise SandboxGone(f"Instance not found: {instance_id[:60]} ({exc.message})") from None
+    if held.holder.pool != pool:
+        raise SandboxGone(f"Instance not found: {instance_id[:60]} (it is not of the pool {pool[:64]!r})")
+    return held
+
+
+def _work(front: Front, held: Held, data: ExecuteInstance) -> Work:
+    if data.code is None:
+        why = "this pool runs code, and knows no prompts: give `code` and `language`"
+        raise Invalid(why, param="prompt" if data.prompt is not None else "code", code="no_code")
+    if data.prompt is not None:
+        raise Invalid("give `code`; `prompt` is for pools of agents", param="prompt", code="no_agents")
+    return front.execution(held, ExecuteCode(code=data.code, language=data.language, timeout_s=data.timeout_s))
 
 
 def _shown(held: Held) -> Instance:

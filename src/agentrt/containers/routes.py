@@ -52,6 +52,15 @@ BYTES = {200: ResponseSpec(None, description="The bytes.", media_type="applicati
 
 def sandbox_routes(front: Front, streams: Streams) -> Sequence[Any]:
     """The handlers of `/sandboxes`, bound to the service."""
+    return (*_lists(front), *_executions(front, streams), *_ends(front))
+
+
+def file_routes(front: Front) -> Sequence[Any]:
+    """The handlers of `/sandboxes/{id}/files`."""
+    return (*_looks(front), *_changes(front))
+
+
+def _lists(front: Front) -> Sequence[Any]:
     sandboxes = front.sandboxes
 
     @post("/sandboxes", status_code=200, tags=TAGS, summary="Acquire a sandbox", operation_id="acquireSandbox", responses=FULL)
@@ -84,6 +93,12 @@ def sandbox_routes(front: Front, streams: Streams) -> Sequence[Any]:
     def log(sandbox_id: FromPath[str], who: NamedDependency[Principal]) -> ExecutionLog:
         return ExecutionLog(data=list(sandboxes.get(who, sandbox_id).log))
 
+    return (acquire, list_sandboxes, collect, show, log)
+
+
+def _executions(front: Front, streams: Streams) -> Sequence[Any]:
+    sandboxes = front.sandboxes
+
     @post(
         "/sandboxes/{sandbox_id:str}/exec",
         status_code=200,
@@ -113,6 +128,12 @@ def sandbox_routes(front: Front, streams: Streams) -> Sequence[Any]:
         work = front.execution(sandboxes.get(who, sandbox_id), data)
         return RawResponse(EventStream(streams.frames(work)))
 
+    return (execute, stream)
+
+
+def _ends(front: Front) -> Sequence[Any]:
+    sandboxes = front.sandboxes
+
     @post(
         "/sandboxes/{sandbox_id:str}/release",
         status_code=204,
@@ -137,11 +158,10 @@ def sandbox_routes(front: Front, streams: Streams) -> Sequence[Any]:
         """As release; with `files=true` its workspace is deleted too."""
         await sandboxes.release(who, sandbox_id, with_files=files)
 
-    return (acquire, list_sandboxes, collect, show, log, execute, stream, release, remove)
+    return (release, remove)
 
 
-def file_routes(front: Front) -> Sequence[Any]:
-    """The handlers of `/sandboxes/{id}/files`."""
+def _looks(front: Front) -> Sequence[Any]:
     sandboxes = front.sandboxes
 
     @get(
@@ -164,6 +184,37 @@ def file_routes(front: Front) -> Sequence[Any]:
             return file_list(await asyncio.to_thread(tree.glob, glob, path))
         return file_list(await asyncio.to_thread(tree.list, path, recursive=recursive))
 
+    @get(
+        "/sandboxes/{sandbox_id:str}/files/{path:path}",
+        tags=TAGS,
+        summary="Download a file",
+        operation_id="downloadSandboxFile",
+        responses=NO_FILE | BYTES,
+        media_type="application/octet-stream",
+    )
+    async def download(sandbox_id: FromPath[str], path: FromPath[str], who: NamedDependency[Principal]) -> Stream:
+        """The bytes, always as an attachment: no browser shows them as a page of this server."""
+        pieces = await pieces_of(sandboxes.get(who, sandbox_id).tree, path[1:])
+        return Stream(pieces, media_type="application/octet-stream", headers=as_attachment(path.rpartition("/")[2]))
+
+    @get(
+        "/sandboxes/{sandbox_id:str}/zip",
+        tags=TAGS,
+        summary="Download the workspace as a zip",
+        operation_id="zipSandbox",
+        responses=NO_FILE | problems({413: "There is too much to pack."}) | BYTES,
+        media_type="application/zip",
+    )
+    async def zipped(sandbox_id: FromPath[str], who: NamedDependency[Principal], path: FromQuery[str] = ".") -> Stream:
+        pieces = await zip_of(sandboxes.get(who, sandbox_id).tree, path)
+        return Stream(pieces, media_type="application/zip", headers=as_attachment("workspace.zip"))
+
+    return (list_files, download, zipped)
+
+
+def _changes(front: Front) -> Sequence[Any]:
+    sandboxes = front.sandboxes
+
     @post(
         "/sandboxes/{sandbox_id:str}/files",
         status_code=201,
@@ -180,19 +231,6 @@ def file_routes(front: Front) -> Sequence[Any]:
     ) -> FileView:
         held = sandboxes.get(who, sandbox_id)
         return file_view(await attach(held, blobs, who, data))
-
-    @get(
-        "/sandboxes/{sandbox_id:str}/files/{path:path}",
-        tags=TAGS,
-        summary="Download a file",
-        operation_id="downloadSandboxFile",
-        responses=NO_FILE | BYTES,
-        media_type="application/octet-stream",
-    )
-    async def download(sandbox_id: FromPath[str], path: FromPath[str], who: NamedDependency[Principal]) -> Stream:
-        """The bytes, always as an attachment: no browser shows them as a page of this server."""
-        pieces = await pieces_of(sandboxes.get(who, sandbox_id).tree, path[1:])
-        return Stream(pieces, media_type="application/octet-stream", headers=as_attachment(path.rpartition("/")[2]))
 
     @put(
         "/sandboxes/{sandbox_id:str}/files/{path:path}",
@@ -224,16 +262,4 @@ def file_routes(front: Front) -> Sequence[Any]:
         held = sandboxes.get(who, sandbox_id)
         await asyncio.to_thread(held.tree.delete, path[1:], recursive=recursive)
 
-    @get(
-        "/sandboxes/{sandbox_id:str}/zip",
-        tags=TAGS,
-        summary="Download the workspace as a zip",
-        operation_id="zipSandbox",
-        responses=NO_FILE | problems({413: "There is too much to pack."}) | BYTES,
-        media_type="application/zip",
-    )
-    async def zipped(sandbox_id: FromPath[str], who: NamedDependency[Principal], path: FromQuery[str] = ".") -> Stream:
-        pieces = await zip_of(sandboxes.get(who, sandbox_id).tree, path)
-        return Stream(pieces, media_type="application/zip", headers=as_attachment("workspace.zip"))
-
-    return (list_files, attach_file, download, write, remove_file, zipped)
+    return (attach_file, write, remove_file)

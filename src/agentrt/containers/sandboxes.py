@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from agentrt.tools import Artifact
 
 from .artifacts import Keeper, Made, look, shown
 from .egress import PORT, Grant, environment
-from .errors import SandboxGone
+from .errors import EngineUnavailable, SandboxGone
 from .output import Collector, Emit
 from .pool import Lease, Pool
 from .runner import Job, Outcome, RunnerLink
@@ -60,7 +60,8 @@ class Logged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Held:
-    """A lease with what the service knows of it. `granted`: its outlet lets something through; `listens`: by TCP, too."""
+    """A lease with what the service knows of it. `granted`: its outlet lets something through; `listens`: by TCP, too;
+    `has_packages`: the folder for packages is there."""
 
     def __init__(self, lease: Lease, pool: Pool) -> None:
         self.lease, self.pool = lease, pool
@@ -69,6 +70,7 @@ class Held:
         self.granted = self.listens = False
         self.log: deque[Logged] = deque(maxlen=MOST_LOGGED)
         self.count = 0
+        self.has_packages = False
 
     @property
     def id(self) -> str:
@@ -194,6 +196,20 @@ class Sandboxes:
         made = await self._keeper.keep(grant.who, grant.run_id, held.tree, changed)
         course.made = replace(made, complete=whole)
 
+    @asynccontextmanager
+    async def files(self, who: Principal, session: str, rule: SandboxRule) -> AsyncIterator[Tree | None]:
+        """The files of this user's session, whether a container has them now or not; None where there are none yet.
+        EngineUnavailable."""
+        workspaces, holder = self._station.workspaces, holder_of(who, session, rule)
+        if not await workspaces.find(holder):
+            yield None
+            return
+        workspace = await workspaces.open(holder)
+        try:
+            yield workspace.tree
+        finally:
+            await workspace.close()
+
     async def keep(self, who: Principal, held: Held, run_id: str, path: str) -> Artifact | None:
         """Store one file of the workspace for a run; None where it cannot be."""
         made = await self._keeper.keep(who, run_id, held.tree, (path,))
@@ -218,6 +234,22 @@ class Sandboxes:
             await held.pool.release(held.id)
         with suppress(NotFound, Conflict):
             await self._station.workspaces.forget(held.holder)
+
+    async def erase(self, who: Principal, session: str) -> None:
+        """Delete what is left of a session: its containers and its files, whichever of the tenant's users they are of. Where no
+        engine answers the files stay until nobody has used them for long."""
+        for held in list(self._held.values()):
+            if held.lease.alive and (held.holder.tenant, held.holder.session) == (who.tenant, session):
+                with suppress(SandboxGone):
+                    await held.pool.release(held.id)
+        try:
+            workspaces = self._station.workspaces
+        except EngineUnavailable:
+            return
+        for about in await workspaces.all():
+            if (about.holder.tenant, about.holder.session) == (who.tenant, session):
+                with suppress(NotFound, Conflict):
+                    await workspaces.forget(about.holder)
 
     async def collect(self) -> int:
         """Remove workspaces that nobody has used for as long as they are kept; how many. EngineUnavailable."""

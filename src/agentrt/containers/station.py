@@ -30,6 +30,11 @@ _STARTING = "the container engine is still being looked for"
 _OFF = "containers.engine is none in the settings, so no code runs here"
 
 
+def runtime_of(folder: Path) -> Path:
+    """Where the server with this containers' folder keeps what shows inside boxes, by names that say nothing. OSError."""
+    return RUN / instance_id(folder) if os.geteuid() == 0 else folder / "run"
+
+
 class _Up(msgspec.Struct):
     """What runs while the engine is there. The pools come once there is an image for any of them."""
 
@@ -203,7 +208,7 @@ class Station:
         images = Images(folder / "images", options, engine.name)
         keeper = await stack.enter_async_context(ImageKeeper(images, build=options.build_image))
         instance = await asyncio.to_thread(instance_id, folder)
-        runtime = RUN / instance if os.geteuid() == 0 else folder / "run"
+        runtime = await asyncio.to_thread(runtime_of, folder)
         sizes = {name: Size(pool.limits.disk_mb, pool.limits.inodes) for name, pool in options.pools.items()}
         usual = next(iter(options.pools.values()), PoolSpec()).limits
         workspaces = await stack.enter_async_context(

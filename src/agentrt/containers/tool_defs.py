@@ -5,6 +5,8 @@ from typing import Any
 from agentrt.agents import Effect
 from agentrt.tools import ToolDef
 
+from .tool_outputs import OUTPUTS
+
 MOST_CODE = 1024 * 1024
 PACKAGES = "/workspace/.packages"
 
@@ -18,7 +20,8 @@ _PATH = {"type": "string", "minLength": 1, "description": "Path of the file, rel
 
 def _tool(id_: str, title: str, effect: Effect, description: str, required: tuple[str, ...] = (), **properties: Any) -> ToolDef:
     schema = {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
-    return ToolDef(id=id_, title=title, description=description, schema=schema, effect=effect)
+    output = OUTPUTS[id_]
+    return ToolDef(id=id_, title=title, description=description, schema=schema, effect=effect, output_schema=output)
 
 
 EXECUTE_PYTHON = _tool(
@@ -118,3 +121,4 @@ INSTALL_PACKAGE = _tool(
 )
 
 ALWAYS = (EXECUTE_PYTHON, EXECUTE_BASH, READ_FILE, WRITE_FILE, EDIT_FILE, LIST_FILES, GLOB_FILES, DELETE_FILE)
+CODE_TOOLS = tuple(tool.id for tool in (*ALWAYS, INSTALL_PACKAGE))

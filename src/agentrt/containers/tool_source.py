@@ -57,6 +57,10 @@ class CodeTools:
         else:
             held = await self._sandboxes.hold_for_run(ctx.who, ctx.run_id, ctx.agent)
         try:
+            if self._packages.offered(ctx.agent.sandbox) and not held.has_packages:
+                # before the interpreter looks there: what is missing then it does not look for again
+                await asyncio.to_thread(held.tree.mkdir, PACKAGES.removeprefix(f"{file_tools.WORKSPACE}/"))
+                held.has_packages = True
             return await self._carry_out(call, given, held, ctx)
         except AgentrtError as exc:
             if exc.kind in ("invalid", "not_found", "too_large", "conflict") and held.lease.alive:

@@ -55,13 +55,14 @@ class RunQueued(Accepted, frozen=True, kw_only=True):
 
 class RunStarted(Accepted, frozen=True, kw_only=True):
     """A run began. `input` holds its new messages; what came before is the transcript of `base_run`, cut after
-    `base_length` messages. `system` is the rendered prompt; `context` stands right before the newest message. `only`: the run
-    is this tool call, and no model is asked."""
+    `base_length` messages. `system` is the rendered prompt; `context` stands right before the newest message; `notices` say
+    in sentences what of it is not as the agent's file has it. `only`: the run is this tool call, and no model is asked."""
 
     base_run: str | None = None
     base_length: int = 0
     system: str = ""
     context: str = ""
+    notices: tuple[str, ...] = ()
     only: "OnlyCall | None" = None
 
 

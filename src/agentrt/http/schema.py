@@ -91,13 +91,20 @@ def _completed(operation: dict[str, Any], *, openai: bool) -> dict[str, Any]:
     content = _OPENAI_ERROR if openai else _PROBLEM
     said: dict[str, Any] = operation["responses"]
     shaped = {
-        status: answer | {"content": content} if status[0] in "45" else _streamed(answer) for status, answer in said.items()
+        status: answer | {"content": _own(answer) | content} if status[0] in "45" else _streamed(answer)
+        for status, answer in said.items()
     }
     for status, text in expected.items():
         answer = said.get(status, {})
         ours = answer.get("description") if _is_shaped(answer) else None
         shaped[status] = {"description": ours or text, "content": content}
     return {**operation, "responses": dict(sorted(shaped.items()))}
+
+
+def _own(answer: dict[str, Any]) -> dict[str, Any]:
+    """The shapes that a failure was described with by hand, beside the one that all have."""
+    told = answer.get("content", {})
+    return {kind: body for kind, body in told.items() if _is_shaped(answer) and "properties" in body.get("schema", {})}
 
 
 def _streamed(answer: dict[str, Any]) -> dict[str, Any]:

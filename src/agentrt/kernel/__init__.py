@@ -14,6 +14,7 @@ from .errors import (
     Unavailable,
     UpstreamFailed,
 )
+from .foreign import foreign_modules
 from .ids import body_of, is_id, new_body, new_id
 from .logs import configure_logs
 from .module import HealthStatus, Module, ModuleHealth
@@ -48,6 +49,7 @@ __all__ = [
     "configure_logs",
     "delay",
     "expand",
+    "foreign_modules",
     "is_id",
     "lookup",
     "names_in",

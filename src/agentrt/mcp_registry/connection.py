@@ -120,6 +120,17 @@ class Connection:
             self.used_at = time.monotonic()
             await voice.end()
 
+    async def prompt(self, name: str, timeout_s: float) -> str:
+        """The text of a prompt. ToolUnavailable where there is no connection to be had, UpstreamFailed, TimedOut."""
+        until = time.monotonic() + timeout_s
+        link = await self._ready(timeout_s)
+        self.running += 1
+        try:
+            return await link.prompt(name, timeout_s=max(until - time.monotonic(), 0.001))
+        finally:
+            self.running -= 1
+            self.used_at = time.monotonic()
+
     async def _ready(self, timeout_s: float) -> Link:
         if self.state in ("connecting", "reconnecting"):
             with suppress(TimeoutError):

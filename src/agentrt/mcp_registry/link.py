@@ -105,6 +105,25 @@ class Link:
                 break
         return list(found.values())
 
+    async def prompt(self, name: str, *, timeout_s: float) -> str:
+        """The text of a prompt: its messages one after the other. BadAnswer, ToolTimedOut; ToolUnavailable where it is gone."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                found = await self.session.get_prompt(name)
+        except TimeoutError as exc:
+            raise ToolTimedOut(f"the server did not answer within {timeout_s:.3g} s") from exc
+        except self._sdk.errors.MCPError as exc:
+            if exc.code != self._sdk.types.CONNECTION_CLOSED and exc.message not in _REFUSED:
+                raise BadAnswer(f"the server refused: {exc.message}") from exc
+            self.give_up()
+            raise ToolUnavailable("the server went away", sent=True) from exc
+        except (RuntimeError, ValueError) as exc:
+            raise BadAnswer("the server answered with something that is not a prompt") from exc
+        texts = [message.content.text for message in found.messages if message.content.type == "text"]
+        if not any(texts):
+            raise BadAnswer("the server answered with a prompt that has no text")
+        return "\n\n".join(texts)
+
     async def call(self, tool: str, arguments: dict[str, Any], *, timeout_s: float, key: str, on_progress: Progress) -> Any:
         """The server's CallToolResult. ToolUnavailable, ToolTimedOut; BadAnswer where it refused or answered nonsense."""
         try:

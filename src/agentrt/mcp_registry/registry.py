@@ -128,6 +128,13 @@ class McpRegistry(Module):
             raise ToolUnavailable(f"no MCP server offers a tool {call.name!r}", sent=False)
         return await server.call(call, ctx)
 
+    async def prompt(self, who: Principal, server: str, name: str) -> str:
+        """The text of a server's prompt, for agents that take theirs from there. NotFound; Unavailable or UpstreamFailed with
+        the reason, within `wait_s`."""
+        if server not in self._servers:
+            raise NotFound(f"there is no MCP server {server[:64]!r}", code="mcp_server_not_found")
+        return await self._servers[server].prompt(who, name, self._wait_s)
+
     def connected(self) -> bool:
         """Whether every required server is up."""
         required = [server.main for server in self._servers.values() if server.spec.required and server.main]

@@ -99,6 +99,10 @@ class Server:
             if not self._calls:
                 self._quiet.set()
 
+    async def prompt(self, who: Principal, name: str, timeout_s: float) -> str:
+        """The text of a prompt, as this user sees it. ToolUnavailable, UpstreamFailed, TimedOut."""
+        return await self._place(who).connection.prompt(name, timeout_s)
+
     async def quiet(self) -> None:
         """Until no call is under way."""
         await self._quiet.wait()

@@ -43,13 +43,15 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shelf:
-    """Agents first, then the models of the providers. `since` is when this server started, in Unix seconds."""
+    """Agents first, the default one before the others, then the models of the providers. `since` is when this server started,
+    in Unix seconds."""
 
     def __init__(self, agents: Callable[[], Mapping[str, HasSpec]], names: Names, providers: Providers, since: int) -> None:
         self._agents, self._names, self._providers, self._since = agents, names, providers, since
 
     def list(self) -> ModelList:
-        cards = [self._agent(name, version.spec) for name, version in sorted(self._agents().items())]
+        agents = sorted(self._agents().items(), key=lambda agent: (agent[0] != self._names.default, agent[0]))
+        cards = [self._agent(name, version.spec) for name, version in agents]
         cards += [self._model(info.name, info.provider) for info in self._providers.models()]
         return ModelList(data=cards)
 

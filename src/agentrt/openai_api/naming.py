@@ -64,7 +64,7 @@ class Names:
         bare_models: BareModels = "agent",
     ) -> None:
         self._agents, self._known, self._listed = agents, known, listed
-        self._default, self._bare = default_agent, bare_models
+        self.default, self._bare = default_agent, bare_models
         self._seen: Mapping[str, HasSpec] | None = None
         self._by_name: dict[str, AgentSpec] = {}
 
@@ -74,8 +74,8 @@ class Names:
         if current is not self._seen:
             by_name = {alias: version.spec for version in current.values() for alias in version.spec.aliases}
             by_name |= {name: version.spec for name, version in current.items()}
-            if self._default in by_name:
-                by_name.setdefault(DEFAULT_ALIAS, by_name[self._default])
+            if self.default in by_name:
+                by_name.setdefault(DEFAULT_ALIAS, by_name[self.default])
             self._seen, self._by_name = current, by_name
         return self._by_name
 
@@ -87,7 +87,7 @@ class Names:
         head, colon, model = name.partition(":")
         if colon and (agent := agents.get(head)) is not None:
             return self._with_model(agent, model, name)
-        default = agents.get(self._default)
+        default = agents.get(self.default)
         if "/" not in name and self._bare == "agent" and default is not None:
             return self._with_model(default, name, name)
         if not self._known(name) or ("/" not in name and self._bare != "passthrough"):

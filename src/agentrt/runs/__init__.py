@@ -8,6 +8,7 @@ from .live import LiveRun
 from .model_call import ModelCaller
 from .module import Runs
 from .projection import project
+from .prompt_source import PromptSource
 from .scheduler import Scheduler
 from .service import RunService
 from .store import RunTable
@@ -26,6 +27,7 @@ __all__ = [
     "Inlined",
     "LiveRun",
     "ModelCaller",
+    "PromptSource",
     "RunFilter",
     "RunService",
     "RunTable",

@@ -20,6 +20,7 @@ from agentrt.tools import Offer, ToolBox
 from .attachments import keep_attachments, keep_images
 from .catalogue import CHILD_VERSION, PASSTHROUGH, PASSTHROUGH_VERSION, Catalogue
 from .drive import NO_TOOLS
+from .prompt_source import Borrowed, PromptSource
 from .views import StartRun
 
 
@@ -46,10 +47,11 @@ class Acceptance:
         fetcher: ImageFetcher,
         clock: Clock,
         skills: Skills,
+        prompts: PromptSource,
     ) -> None:
         self._catalogue, self._providers, self._sessions = catalogue, providers, sessions
         self._box, self._blobs, self._fetcher, self._clock = box, blobs, fetcher, clock
-        self._skills = skills
+        self._skills, self._prompts = skills, prompts
 
     async def look_up(self, who: Principal, command: StartRun, child: AgentSpec | None = None) -> Wanted:
         """Invalid or NotFound where the request names what is not there, or holds no message. `child`: who answers for the
@@ -143,12 +145,14 @@ class Acceptance:
         wanted = replace(wanted, choice=self._first(who, run_id, wanted, (*history, *new), offer, len(history), sent))
         if self._providers.wants_bytes(wanted.choice):
             new = await keep_images(self._blobs, self._fetcher, who, run_id, new, sent)
+        system, notices = await self._prompt(who, wanted, offer, base_run)
         started = RunStarted(
             **_accepted(who, wanted),
             input=new,
             base_run=base_run,
             base_length=base_length,
-            system=await self._prompt(wanted, offer, base_run),
+            system=system,
+            notices=notices,
             context=self._context(who, run_id, wanted, offer),
         )
         return started, history
@@ -220,17 +224,21 @@ class Acceptance:
             raise Invalid(f"the tool calls {', '.join(missing)} are not answered", param="messages", code="calls_unanswered")
         return run_id, at
 
-    async def _prompt(self, wanted: Wanted, offer: Offer, base_run: str | None) -> str:
-        """Within a session the prompt stays as it was when the session began, as long as the agent is the same, unless the
-        agent says otherwise."""
+    async def _prompt(self, who: Principal, wanted: Wanted, offer: Offer, base_run: str | None) -> tuple[str, tuple[str, ...]]:
+        """The system prompt, and what is to be known of it. Within a session it stays as it was when the session began, as long
+        as the agent is the same, unless the agent says otherwise."""
         spec = wanted.spec
         if base_run is not None and spec.refresh == "session":
             part = await self._sessions.part(base_run)
             if (part.agent, part.agent_version) == (spec.name, wanted.version):
-                return part.system
-        own = render_prompt(spec, StaticVars(model=wanted.choice.name, tools=_lines(offer))) if spec.prompt else ""
+                return part.system, ()
+        borrowed = await self._prompts.get(who, spec.prompt_from) if spec.prompt_from else Borrowed(None)
+        own = borrowed.text
+        if own is None:
+            own = render_prompt(spec, StaticVars(model=wanted.choice.name, tools=_lines(offer))) if spec.prompt else ""
         skills = self._skills.section(spec) if spec.skills else ""
-        return "\n\n".join(filter(None, (own, skills)))
+        notices = (borrowed.notice,) if borrowed.notice else ()
+        return "\n\n".join(filter(None, (own, skills))), notices
 
     def _context(self, who: Principal, run_id: str, wanted: Wanted, offer: Offer) -> str:
         if not wanted.spec.context:

@@ -169,6 +169,10 @@ class RunService:
             raise Conflict(f"the run has {view.status} already", code="run_ended")
         return view
 
+    def leave(self, run_id: str, reason: str = "disconnect") -> None:
+        """Stop a run of one's own without waiting for what comes of it: its caller went away."""
+        self._scheduler.leave(run_id, reason)
+
     async def erase_session(self, who: Principal, session_id: str, force: bool) -> None:
         """Delete a session with the events and files of its runs. Conflict while one is live, unless `force` cancels it; a turn
         that comes meanwhile begins after it, in a session without a past."""

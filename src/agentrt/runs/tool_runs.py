@@ -21,11 +21,13 @@ from .scheduler import Scheduler
 
 class ToolRunResult(msgspec.Struct, frozen=True, kw_only=True):
     """What the tool answered, and the run that recorded it. `reason` is a stable word where no answer came (`cancelled`,
-    `timeout`, `unavailable`, `budget_exceeded`, an error's code); `result` says it in a sentence then."""
+    `timeout`, `unavailable`, `budget_exceeded`, an error's code); `result` says it in a sentence then.
+    `replayed`: an idempotency key led to a call that was made before."""
 
     run_id: str
     result: ToolResult
     reason: str = ""
+    replayed: bool = False
 
 
 class ToolRuns:

@@ -87,6 +87,10 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Annotated[float, Meta(gt=0)] | None,
         Meta(description="Idle seconds after which a session named by `user` starts anew; else as the agent says."),
     ] = None
+    mcp_agent: Annotated[str, Meta(description="The agent whose tools `/mcp` offers to MCP clients.")] = "code-executor"
+    mcp_agents: Annotated[
+        tuple[str, ...], Meta(description="Globs of agent names that `/mcp` offers as tools, each as `agent__NAME`; none: `[]`.")
+    ] = ("*",)
     mcp_server_url: Annotated[str | None, Meta(description="One more MCP server, by its address.")] = None
     max_active_runs: Annotated[int, Meta(ge=1, description="Runs under way at once; more of them wait as `queued`.")] = 200
     max_body_bytes: Annotated[int, Meta(ge=1024, description="The largest request body; more is answered 413.")] = 32_000_000

@@ -11,13 +11,15 @@ from agentrt.messages import ToolCall, ToolResult
 
 
 class ToolDef(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool that is offered to a model. `id` matches `[a-zA-Z0-9_-]{1,64}`; `schema` is a JSON Schema object."""
+    """A tool that is offered to a model. `id` matches `[a-zA-Z0-9_-]{1,64}`; `schema` is a JSON Schema object, and so is
+    `output_schema`, of the structured content of a result."""
 
     id: str
     description: str
     schema: dict[str, Any]
     effect: Effect = "unsafe"
     title: str = ""
+    output_schema: dict[str, Any] | None = None
 
 
 class Output(msgspec.Struct, frozen=True):

@@ -10,7 +10,9 @@ import ctypes
 import fcntl
 import json
 import os
+import pathlib
 import platform
+import re
 import resource
 import signal
 import socket
@@ -703,6 +705,30 @@ def raises_its_priority() -> bool:
     return True
 
 
+@attempt
+def takes_limits_from_process_1() -> bool:
+    resource.prlimit(1, resource.RLIMIT_NOFILE, resource.prlimit(0, resource.RLIMIT_NOFILE))  # as they are: it does no harm
+    return True
+
+
+@attempt
+def lowers_the_priority_of_process_1() -> bool:
+    os.setpriority(os.PRIO_PROCESS, 1, os.getpriority(os.PRIO_PROCESS, 1))
+    return True
+
+
+@attempt
+def makes_process_1_a_batch_job() -> bool:
+    os.sched_setscheduler(1, os.SCHED_OTHER, os.sched_param(0))
+    return True
+
+
+@attempt
+def pins_process_1_to_a_processor() -> bool:
+    os.sched_setaffinity(1, os.sched_getaffinity(0))
+    return True
+
+
 # Files
 
 
@@ -724,7 +750,7 @@ def changes_the_user_list() -> bool:
 
 @attempt
 def changes_the_runner() -> bool:
-    return any(os.access(path, os.W_OK) for path in ("/opt/agentrt/runner.py", "/opt/agentrt"))
+    return any(os.access(path, os.W_OK) for path in ("/opt/agentrt/runner/__main__.py", "/opt/agentrt"))
 
 
 @attempt
@@ -764,10 +790,38 @@ def reads_shadow_passwords() -> bool:
     return len(read("/etc/shadow")) > 0
 
 
+KERNELS = {"proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2"}
+SAYS_NOTHING = re.compile(
+    r"/|/newroot|/null"  # of what lies in memory
+    r"|(/run)?/agentrt/[a-z0-9]+(/[a-z0-9]+)*"  # names made up for the box
+    r"|/var/lib/(docker|containers)/.*|.*/containers/[0-9a-f]{64}/(hostname|hosts|resolv.conf)"  # an engine's own
+)
+
+
+def tells(line: str) -> bool:
+    """Whether a line of mountinfo names a folder of the host that somebody chose."""
+    known, _, rest = line.rstrip().partition(" - ")
+    root, (kind, source, options) = known.split(" ")[3], rest.split(" ")
+    paths = [] if kind in KERNELS else [root]
+    paths += [path for option in options.split(",") for path in option.partition("=")[2].split(":") if "/" in path]
+    paths += [source] if "/" in source and not source.startswith("/dev/") else []
+    return any(SAYS_NOTHING.fullmatch(path) is None and "/overlay2/" not in path for path in paths)
+
+
 @attempt
-def learns_a_persons_name_from_the_mounts() -> bool:
+def learns_a_path_of_the_host_from_the_mounts() -> bool:
     with open("/proc/self/mountinfo") as lines:
-        return any("/home/" in line or "/root/" in line or "/Users/" in line for line in lines)
+        return any(tells(line) for line in lines)
+
+
+@attempt
+def learns_a_path_of_the_host_from_a_loop_device() -> bool:
+    return any(read(str(path)) for path in pathlib.Path("/sys/devices/virtual/block").glob("*/loop/backing_file"))
+
+
+@attempt
+def learns_the_serial_number_of_the_machine() -> bool:
+    return any(os.path.exists(f"/sys/{place}") for place in ("class/dmi/id", "devices/virtual/dmi/id", "block", "class/net"))
 
 
 @attempt

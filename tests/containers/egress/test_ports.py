@@ -5,10 +5,10 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from fixtures.raw_http import RawServer, plain
 
 from agentrt.containers.egress import Ports
 from agentrt.kernel import Conflict
+from fixtures.raw_http import RawServer, plain
 
 pytestmark = pytest.mark.anyio
 
@@ -120,6 +120,26 @@ async def test_a_head_that_comes_byte_by_byte_is_judged_whole(ports: Ports, app:
             writer.close()
     assert len(app.requests) == 1
     assert b"cookie" not in app.requests[0].lower()
+
+
+async def test_an_answer_whose_head_comes_alone_comes_whole(ports: Ports, app: RawServer) -> None:
+    go = asyncio.Event()
+
+    async def slowly(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n")
+        await writer.drain()
+        await go.wait()
+        writer.write(b"later")
+
+    app.answer = slowly
+    port = await ports.publish(Line(), app.port)
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(get(f"127.0.0.1:{port}"))
+        await reader.readuntil(b"\r\n\r\n")
+        go.set()
+        assert await reader.readexactly(5) == b"later"
+        writer.close()
 
 
 async def test_interim_answers_and_web_sockets_go_through(ports: Ports, app: RawServer) -> None:

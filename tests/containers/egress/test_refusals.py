@@ -1,11 +1,11 @@
 """Bytes on a box's socket that are no request, two requests at once, or one for somewhere else."""
 
 import pytest
-from containers.egress.conftest import BOX, SECRET, Open, Outlet
-from fixtures.raw_http import RawServer
 
 from agentrt.containers import Upstream
 from agentrt.kernel import Invalid
+from containers.egress.conftest import BOX, SECRET, Open, Outlet
+from fixtures.raw_http import RawServer
 
 pytestmark = pytest.mark.anyio
 

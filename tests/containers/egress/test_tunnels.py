@@ -4,15 +4,16 @@ import asyncio
 import datetime
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from containers.egress.conftest import Open, Outlet
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agentrt.containers.egress.hello import NoHello, server_name
+from containers.egress.conftest import Open, Outlet
 
 pytestmark = pytest.mark.anyio
 
@@ -166,9 +167,9 @@ async def test_what_is_not_on_the_list_is_not_reached(open_: Open, target: str, 
 
 @pytest.mark.parametrize(
     "address",
-    ["127.0.0.1", "10.1.2.3", "192.168.1.1", "172.16.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "168.63.129.16", "::1", "fe80::1",
-     "fc00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:7f00:1::", "224.0.0.1", "255.255.255.255",
-     "93.184.216.34 127.0.0.1"],
+    ["127.0.0.1", "10.1.2.3", "192.168.1.1", "172.16.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "168.63.129.16",
+     "::1", "fe80::1", "fc00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:7f00:1::", "224.0.0.1",
+     "255.255.255.255", "93.184.216.34 127.0.0.1"],
 )  # fmt: skip
 async def test_a_name_that_points_inside_is_refused(open_: Open, address: str) -> None:
     names = Names(api_example_com=address)
@@ -223,10 +224,8 @@ async def test_what_is_no_hello_is_refused_and_never_crashes() -> None:
     for at in range(len(whole)):
         for byte in (0, 1, 0x7F, 0xFF):
             changed = bytes(whole[:at]) + bytes([byte]) + bytes(whole[at + 1 :])
-            try:
-                assert server_name(changed) is None or len(server_name(changed)) > 0
-            except NoHello:
-                pass
+            with suppress(NoHello):
+                assert server_name(changed) != ""
     for nonsense in (b"GET / HTTP/1.1", b"\x16\x02", b"\x15\x03\x01", b"\x16\x03\x01\x00\x00", b"\x16\x03\x01\xff\xff"):
         with pytest.raises(NoHello):
             server_name(nonsense)

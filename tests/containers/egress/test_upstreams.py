@@ -6,10 +6,10 @@ import json
 from urllib.parse import quote
 
 import pytest
-from containers.egress.conftest import SECRET, Answer, Open
-from fixtures.raw_http import RawServer, chunked, plain
 
 from agentrt.containers import Upstream
+from containers.egress.conftest import SECRET, Answer, Open
+from fixtures.raw_http import RawServer, chunked, plain
 
 pytestmark = pytest.mark.anyio
 
@@ -180,7 +180,7 @@ async def test_a_long_body_flows_and_no_placeholder_in_it(open_: Open, upstream:
         assert (await outlet.ask("POST", "/up/x", {}, tricky)).status == 200
         assert upstream.requests[1].endswith(b"\r\n\r\n" + tricky)
         answer = await outlet.ask("POST", "/up/x", {}, b"x" * 2_000_000 + b"{{agentrt:SECRET}}" + b"y" * 1000)
-        assert answer.status in (0, 413)
+        assert answer.status == 413
         assert not any(b"{{agentrt:SECRET}}" in request or RAW + b"yyy" in request for request in upstream.requests)
         assert outlet.log[-1].reason == "placeholder_in_long_body"
 

@@ -150,6 +150,17 @@ async def test_a_command_that_is_not_in_the_image_is_an_error(boxes: Boxes) -> N
     assert spec.id not in await ids(boxes.engine)
 
 
+async def test_a_command_that_ends_at_once_with_an_error_did_start(boxes: Boxes) -> None:
+    async with watching(boxes.engine) as ends:
+        waits = await boxes.start(ECHO)  # so that ends are being told of
+        await boxes.engine.remove(waits.id)
+        assert (await ends.of(waits.id)).reason == "killed"
+        spec = boxes.spec(command=("false",))
+        await boxes.engine.start(spec)
+        assert await ends.of(spec.id) == BoxEnded(spec.id, "exited")
+        await boxes.engine.remove(spec.id)
+
+
 async def test_images_are_listed(boxes: Boxes) -> None:
     assert boxes.image in await boxes.engine.images()
 

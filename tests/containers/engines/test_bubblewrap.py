@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from agentrt.containers import EngineUnavailable, ImageMissing
-from agentrt.containers.engines import BubblewrapEngine, FoundBox
+from agentrt.containers.engines import BoxSpec, BubblewrapEngine, FoundBox
 from agentrt.containers.engines.records import Records
-from fixtures.boxes import Boxes
+from fixtures.boxes import UID, Boxes
 from fixtures.mounting import BIND, mount, unmount
 from fixtures.nobody import NOBODY, as_nobody
 
@@ -40,7 +40,7 @@ async def main():
 
 asyncio.run(main())
 """
-BOX = "aaaabbbbcccc"
+BOX, NEXT = "aaaabbbbcccc", "ddddeeeeffff"
 
 
 @pytest.fixture(params=["bubblewrap"])
@@ -105,6 +105,7 @@ async def test_a_server_killed_at_any_moment_of_a_start_leaves_nothing_that_the_
             for found in await engine.list({}):
                 await engine.remove(found.id)
             assert list(await engine.list({})) == []
+            await engine.start(BoxSpec(id=NEXT, image=sandbox_image, command=("sleep", "1000"), uid=UID))
         assert groups(BOX) == []
         assert left_mounts(bubblewrap_folder) == []
         assert processes_with(str(bubblewrap_folder)) == []
@@ -214,23 +215,26 @@ async def test_a_user_without_control_groups_is_refused_with_the_reason(
 @pytest.fixture
 def delegated() -> Iterator[None]:
     """This process in control groups that belong to nobody, the user."""
-    tops = [Path("/sys/fs/cgroup") / name for name in ("memory", "pids", "cpu", "freezer")]
-    if not all((top / "tasks").exists() for top in tops):
-        pytest.skip("the control groups of this machine are delegated by their service manager")
+    top = Path("/sys/fs/cgroup")
     mine = {line.split(":")[1]: line.split(":", 2)[2] for line in Path("/proc/self/cgroup").read_text().splitlines()}
-    made = [top / f"agentrt-test-{os.getpid()}" for top in tops]
+    if (top / "memory" / "tasks").exists():
+        tops = {top / name: mine[name] for name in ("memory", "pids", "cpu", "freezer")}
+    else:
+        tops = {top: mine[""]}
+        (top / "cgroup.subtree_control").write_text("+memory +pids +cpu")
+    made = {place: place / f"agentrt-test-{os.getpid()}" for place in tops}
     try:
-        for folder in made:
+        for folder in made.values():
             folder.mkdir()
-            os.chown(folder, NOBODY, NOBODY)
-            os.chown(folder / "cgroup.procs", NOBODY, NOBODY)
+            for file in (folder, *folder.glob("cgroup.procs"), *folder.glob("cgroup.subtree_control")):
+                os.chown(file, NOBODY, NOBODY)
             (folder / "cgroup.procs").write_text(str(os.getpid()))
         yield
     finally:
-        for top, folder in zip(tops, made, strict=True):
-            (top / mine[top.name].lstrip("/") / "cgroup.procs").write_text(str(os.getpid()))
-            (folder / "agentrt").rmdir()
-            folder.rmdir()
+        for place, folder in made.items():
+            (place / tops[place].lstrip("/") / "cgroup.procs").write_text(str(os.getpid()))
+            for below in (*folder.glob("agentrt*"), folder):
+                below.rmdir()
 
 
 async def test_a_user_with_delegated_control_groups_gets_boxes_with_limits(

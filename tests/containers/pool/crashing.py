@@ -1,4 +1,4 @@
-"""A server with a pool in which users come and go, until it is killed: `crashing.py ENGINE WHERE HOME IMAGE`.
+"""A server with a pool in which users come and go, until it is killed: `crashing.py ENGINE WHERE HOME IMAGE [INSTANCE]`.
 
 `rounds` starts it again and again, each time killed at a random moment.
 """
@@ -41,11 +41,11 @@ async def user(pools: Pools, number: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def serve(name: str, where: str, home: Path, image: str) -> None:
-    runtime = home / "run" / INSTANCE
+async def serve(name: str, where: str, home: Path, image: str, instance: str = INSTANCE) -> None:
+    runtime = home / "run" / instance
     spec = PoolSpec(image=image, min=1, max=4, refill_per_s=100, pause_after_s=0.05)
     async with engine_of(name, where) as engine, Workspaces(home / "ws", runtime, disk_mb=8, inodes=100) as workspaces:
-        pools = Pools({"code": spec}, engine, workspaces, runtime, INSTANCE, SystemClock(), Bus(), look_s=0.2)
+        pools = Pools({"code": spec}, engine, workspaces, runtime, instance, SystemClock(), Bus(), look_s=0.2)
         async with pools, asyncio.TaskGroup() as group:
             print("open", flush=True)
             for number in range(5):
@@ -69,4 +69,4 @@ def rounds(kills: int, name: str, where: str, home: Path, image: str) -> tuple[s
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4]))
+    asyncio.run(serve(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *sys.argv[4:]))

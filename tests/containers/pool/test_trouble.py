@@ -176,3 +176,15 @@ async def test_a_job_of_a_box_that_vanishes_is_told_even_if_the_job_raises(open_
         with pytest.raises(ValueError, match="its own"):
             async with (await pools["code"].acquire(user("ann"))).use():
                 raise ValueError("its own")
+
+
+async def test_a_mistake_over_one_box_takes_nothing_else_with_it(open_: Open, paper: PaperEngine) -> None:
+    async with open_(min=1) as pools:
+        await warm(pools, 1)
+        lease = await pools["code"].acquire(user("ann"))
+        paper.broken = LookupError("a mistake")
+        await paper.until(lambda: paper.count["start"] >= 2)
+        async with lease.use() as link:
+            await link.ping()
+        paper.broken = None
+        await warm(pools, 1)

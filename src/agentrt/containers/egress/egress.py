@@ -20,7 +20,7 @@ from .gateway import Application, is_meant, serve_models
 from .grant import Grant
 from .listener import Listener, streams
 from .meter import Meters
-from .relay import close
+from .relay import PIECE, close
 from .requests import Head, Refused, Requests
 from .table import Table, first_segment, split_target
 from .tunnel import Tunnels
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 SOCKET = "proxy.sock"
 MOST_CONNECTIONS = 64
 IDLE_S = 300.0
-_AUDIT_S = 5.0
+_AUDIT_S, _LINGER_S = 5.0, 1.0
 
 
 class _Box:
@@ -139,11 +139,13 @@ class Egress:
                 exchange = Exchange(head, requests, reader, writer)
                 grant = box.grant
                 try:
-                    await self._answer(box, exchange)
+                    await self._answer(grant, exchange)
                 finally:
                     await _within(box.audit.tell(grant, exchange))
                 if not exchange.keep_alive or requests.unread:
-                    return
+                    break
+            if requests.left_over:
+                await _linger(reader, writer)
         except (OSError, asyncio.CancelledError):  # the box left, or was closed
             return
         except Exception:  # one connection's mistake ends that connection
@@ -163,11 +165,11 @@ class Egress:
             await _within(box.audit.tell(box.grant, exchange))
             return None
 
-    async def _answer(self, box: _Box, exchange: Exchange) -> None:
+    async def _answer(self, grant: Grant | None, exchange: Exchange) -> None:
         try:
-            if box.grant is None:
+            if grant is None:
                 raise Refused(403, "not_bound", "nothing can be reached from here now", last=True)
-            await self._lead(box.grant, exchange)
+            await self._lead(grant, exchange)
         except Refused as exc:
             await exchange.refuse(exc)
         except OSError:
@@ -177,7 +179,7 @@ class Egress:
     async def _lead(self, grant: Grant, exchange: Exchange) -> None:
         """To where the request's target says, if the grant lets it."""
         head = exchange.head
-        sandbox = f"{grant.who.tenant}\n{grant.who.user}\n{grant.session}"
+        sandbox = (grant.who.tenant, grant.who.user, grant.session)
         if head.method == "CONNECT":
             await self._tunnels.open(exchange, grant.rule.hosts, sandbox)
             return
@@ -189,7 +191,7 @@ class Egress:
         exchange.upstream = name
         way = self._table.find(name, grant.rule.upstreams)
         way.check(head.method, rest)
-        exchange.meter = self._meters.of((sandbox, "upstream", name), way.spec.requests_per_minute, way.spec.bytes_per_day)
+        exchange.meter = self._meters.of((*sandbox, "upstream", name), way.spec.requests_per_minute, way.spec.bytes_per_day)
         if (used_up := exchange.meter.refuse()) is not None:
             raise Refused(429, used_up[0], f"too much was asked of {name}", wait_s=used_up[1])
         await self._upstreams.ask(exchange, way, rest, query)
@@ -212,6 +214,16 @@ def _socket_in(folder: Path) -> socket.socket:
     finally:
         os.close(place)
     return listener
+
+
+async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Let the box read why it was refused: closing with something unread would take the answer away again."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_S):
+            if writer.can_write_eof():
+                writer.write_eof()
+            while await reader.read(PIECE):
+                pass
 
 
 async def _within(telling: Awaitable[None]) -> None:

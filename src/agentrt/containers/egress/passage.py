@@ -79,10 +79,10 @@ class Passage:
                 return data
 
     async def _rest(self, data: bytes, near: Ends, far: Ends) -> None:
-        while data:
+        far[1].write(data)
+        while data := await self._read(near):
             far[1].write(data)
             await far[1].drain()
-            data = await self._read(near)
         if far[1].can_write_eof():
             far[1].write_eof()
 

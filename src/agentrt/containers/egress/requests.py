@@ -81,6 +81,11 @@ class Requests:
         self.unread = event != _END
         return event
 
+    @property
+    def left_over(self) -> bool:
+        """Whether something was sent that is no answered request."""
+        return self.unread or self._failed is not None
+
     async def gone(self) -> None:
         """Return once the other side has closed its end. What it sends meanwhile is kept for later."""
         while not self._ended and len(self._events) < 16:

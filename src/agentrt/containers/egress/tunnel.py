@@ -29,11 +29,11 @@ class Tunnels:
         self._meters, self._resolve, self._port = meters, resolve, port
         self._allowed = Allowed(inner_hosts)
 
-    async def open(self, exchange: Exchange, hosts: Sequence[str], sandbox: str) -> None:
+    async def open(self, exchange: Exchange, hosts: Sequence[str], sandbox: tuple[str, ...]) -> None:
         """Connect, check whom the client means to speak to, and carry bytes to the end. Refused before that."""
         host = self._host(exchange, hosts)
         exchange.upstream, exchange.keep_alive = host, False
-        meter = self._meters.of((sandbox, "host", host), _LIMITS.requests_per_minute, _LIMITS.bytes_per_day)
+        meter = self._meters.of((*sandbox, "host", host), _LIMITS.requests_per_minute, _LIMITS.bytes_per_day)
         if (used_up := meter.refuse()) is not None:
             raise Refused(429, used_up[0], "too much was asked for", wait_s=used_up[1], last=True)
         exchange.meter = meter

@@ -21,7 +21,8 @@ from .cgroups import Cgroups, find_cgroups, is_inside
 from .engine import BoxEnded, BoxSpec, BoxState, EngineStatus, FoundBox
 from .launch import Launcher, Started
 from .machine import Machine, this_machine
-from .records import BoxRecord, Records
+from .records import BoxRecord, Records, kill
+from .roots import Roots
 from .seccomp import compiled
 from .watchers import Watchers
 
@@ -55,7 +56,8 @@ class _Box(msgspec.Struct):
 class BubblewrapEngine:
     """Boxes live no longer than the engine is open, and no longer than its process.
 
-    `folder` holds `images/<hash>/rootfs` and a folder for each box; one engine at a time starts boxes on it.
+    `folder` holds `images/<hash>/rootfs`, a place where each image is mounted, and a folder for each box; one engine at a time
+    starts boxes on it.
     """
 
     name: Literal["docker", "bubblewrap"] = "bubblewrap"
@@ -63,6 +65,7 @@ class BubblewrapEngine:
     def __init__(self, folder: Path) -> None:
         self._images = folder / "images"
         self._records = Records(folder / "boxes")
+        self._roots = Roots(folder / "roots")
         self._boxes: dict[str, _Box] = {}
         self._starting: set[str] = set()
         self._watchers = Watchers()
@@ -85,6 +88,7 @@ class BubblewrapEngine:
             if self._parts is not None:
                 await self._in_thread(self._parts.launcher.close)
                 self._parts = None
+            await self._in_thread(self._roots.close)
             await asyncio.to_thread(self._threads.shutdown)
 
     async def probe(self) -> EngineStatus:
@@ -104,7 +108,7 @@ class BubblewrapEngine:
         if not rootfs.is_dir():
             raise ImageMissing(f"There is no image {spec.image}: make one with `agentrt image build`.")
         self._starting.add(spec.id)
-        launching = self._in_thread(parts.launcher.start, spec, rootfs)
+        launching = self._in_thread(lambda: parts.launcher.start(spec, self._roots.of(rootfs)))
         try:
             started = await asyncio.shield(launching)
         except asyncio.CancelledError:  # the thread goes on: what it makes is nobody's
@@ -200,10 +204,10 @@ class BubblewrapEngine:
             return
         fd = self._records.process(record)
         if fd is None:
-            self._records.end_half_started(record)
+            self._records.end_half_started(box_id)
         else:
             try:
-                _kill(fd)
+                kill(fd)
                 with suppress(OSError):  # what is frozen dies when it moves again
                     parts.cgroups.freeze(box_id, False)
                 poll = select.poll()
@@ -243,11 +247,6 @@ def _reason(code: int, ooms: int, ending: bool) -> Literal["oom", "exited", "kil
     if code != _KILLED and not ending:
         return "exited"
     return "oom" if ooms and not ending else "killed"
-
-
-def _kill(fd: int) -> None:
-    with suppress(ProcessLookupError):
-        signal.pidfd_send_signal(fd, signal.SIGKILL)
 
 
 def _find(records: Records) -> _Parts:

@@ -30,6 +30,7 @@ _WORK = 3  # starting and removing may take so many times as long as an answer
 _STATES: Mapping[str, BoxState] = {"created": "running", "restarting": "running", "running": "running", "paused": "paused"}
 _KILLED = "137"
 _PODMANS = "docker.io/library/"  # what Podman puts before a name that comes from nowhere
+_REMOVALS = 4
 _RECONNECT_S, _RECONNECT_LONGEST_S = 0.2, 5.0
 
 T = TypeVar("T")
@@ -111,17 +112,26 @@ class DockerEngine:
             raise refusal(error, spec) from error
 
     async def remove(self, box_id: str) -> None:
-        from aiodocker import DockerError
-
         self._ending.add(box_id)
         try:
-            await self._exchange(lambda docker: _container(docker, box_id).delete(force=True, v=True), self._work_s)
-        except DockerError as error:
-            if error.status not in (404, 409):  # gone, or going
-                raise failure(error) from error
+            await self._remove(box_id)
         finally:
             self._ending.discard(box_id)
         self._processes.pop(box_id, None)
+
+    async def _remove(self, box_id: str) -> None:
+        from aiodocker import DockerError
+
+        for attempt in range(1, _REMOVALS + 1):
+            try:
+                return await self._exchange(lambda docker: _container(docker, box_id).delete(force=True, v=True), self._work_s)
+            except DockerError as error:
+                if error.status in (404, 409):  # gone, or going
+                    return None
+                if attempt == _REMOVALS:
+                    raise failure(error) from error
+            # engines stumble over what ends, or is still mounted, just now
+            await asyncio.sleep(delay(attempt, base=_RECONNECT_S))
 
     async def pause(self, box_id: str) -> None:
         await self._change(lambda docker: _container(docker, box_id).pause(), "already paused")

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..spec import MIB
 from .engine import BoxSpec, Mount
-from .hardening import HOSTNAME, PATH, SHM_BYTES, TMP_INODES, ULIMITS
+from .hardening import HIDDEN, HOSTNAME, PATH, SHM_BYTES, TMP_INODES, ULIMITS
 from .seccomp import PROFILE, profile_text
 
 BOX_LABEL = "agentrt.box"
@@ -57,6 +57,8 @@ def _host_config(spec: BoxSpec, runtime: str, for_podman: bool) -> dict[str, Any
         "NanoCpus": round(limits.cpus * 1e9),
         "Ulimits": [{"Name": name, "Soft": value, "Hard": value} for name, value in ULIMITS.items()],
         "Tmpfs": {"/tmp": tmp},
+        # bubblewrap has no /sys at all; this one names the machine's parts, and the files behind its loop devices
+        "MaskedPaths": [*HIDDEN, "/sys"],
         "ShmSize": SHM_BYTES,
         "Sysctls": {"net.ipv4.ping_group_range": "1 0"},
         "LogConfig": {"Type": "none"},

@@ -10,7 +10,8 @@ from .docker_config import BOX_LABEL
 if TYPE_CHECKING:
     from aiodocker import Docker
 
-_FILTERS = json.dumps({"type": ["container"], "event": ["die", "died"], "label": [BOX_LABEL]})
+# Podman calls it "died", and finds no label by its name alone
+_FILTERS = json.dumps({"type": ["container"], "event": ["die", "died"]})
 
 
 async def follow(docker: "Docker", take: Callable[[str, str], Awaitable[None]]) -> None:
@@ -26,6 +27,8 @@ async def follow(docker: "Docker", take: Callable[[str, str], Awaitable[None]]) 
             group.create_task(events.run(filters=_FILTERS), name="read the engine's events")
             while (event := await told.get()) is not None:
                 attributes = event["Actor"]["Attributes"]
-                await take(attributes[BOX_LABEL], attributes.get("exitCode", ""))
+                if box_id := attributes.get(BOX_LABEL):
+                    # the second is Podman's
+                    await take(box_id, attributes.get("exitCode") or attributes.get("containerExitCode", ""))
     except* (DockerError, aiohttp.ClientError, OSError):
         pass  # the caller tries again

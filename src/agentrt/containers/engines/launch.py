@@ -22,14 +22,12 @@ from ..errors import EngineUnavailable, ImageMissing
 from ..spec import MIB
 from .cgroups import Cgroups
 from .engine import BoxSpec
-from .hardening import HOSTNAME, PATH, SHM_BYTES, TMP_INODES, ULIMITS
+from .hardening import HIDDEN, HOSTNAME, PATH, SHM_BYTES, TMP_INODES, ULIMITS
 from .lifeline import Lifeline
 from .mounting import mount_tmpfs, unmount
-from .records import Records
+from .records import Records, kill
 from .seccomp import compiled
 
-_HIDDEN = ("kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "interrupts")
-_HIDDEN_FOLDERS = ("acpi", "asound", "scsi")
 _UNWRITABLE = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 _QUIET = 'exec "$@" </dev/null >/dev/null 2>&1'
 _DROP = ("--clear-groups", "--bounding-set", "-all", "--inh-caps", "-all", "--ambient-caps", "-all")
@@ -102,30 +100,39 @@ class Launcher:
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, env={}, pass_fds=tuple(fds.values())
             )
             info_w.close()
+            fd = None
             try:
                 pid = _first_process(info)
                 fd = os.pidfd_open(pid)
-                stack.callback(os.close, fd)
                 self._cgroups.enter(spec.id, pid)
                 _limit(pid)
                 self._records.write(spec.id, spec.labels, pid)
                 gate.write(b"1")
-                self._wait_for_command(pid, bwrap)
+                self._wait_for_command(pid, bwrap, said)
             except BaseException as error:
-                bwrap.kill()
-                bwrap.wait(_PATIENCE_S)
+                self._give_up(spec.id, fd, bwrap)
                 said.seek(0)
                 log.warning("box.failed", said=said.read(2000).decode(errors="replace"), error=str(error))
                 raise
-            return Started(os.dup(fd), bwrap)
+            return Started(fd, bwrap)
 
-    def _wait_for_command(self, pid: int, bwrap: "subprocess.Popen[bytes]") -> None:
+    def _give_up(self, box_id: str, fd: int | None, bwrap: "subprocess.Popen[bytes]") -> None:
+        """End what there is of a box by now."""
+        if fd is None:
+            self._records.end_half_started(box_id)
+        else:
+            kill(fd)
+            os.close(fd)
+        bwrap.kill()
+        bwrap.wait(_PATIENCE_S)
+
+    def _wait_for_command(self, pid: int, bwrap: "subprocess.Popen[bytes]", said: IO[bytes]) -> None:
         """Until what runs is no longer a step on the way."""
         until = time.monotonic() + _PATIENCE_S
         while time.monotonic() < until:
             if (code := bwrap.poll()) in (126, 127):
                 raise Invalid("The image has no such command, or it cannot be executed.", param="command")
-            if code == 1:
+            if code is not None and os.fstat(said.fileno()).st_size:
                 raise EngineUnavailable("bubblewrap could not start a box; the server's log says why.")
             if code is not None:
                 return  # it ran, and has ended
@@ -196,12 +203,11 @@ def _proc() -> Iterator[str]:
     for name in _UNWRITABLE:
         if os.path.exists(f"/proc/{name}"):
             yield from ("--ro-bind", f"/proc/{name}", f"/proc/{name}")
-    for name in _HIDDEN:
-        if os.path.exists(f"/proc/{name}"):
-            yield from ("--ro-bind", "/dev/null", f"/proc/{name}")
-    for name in _HIDDEN_FOLDERS:
-        if os.path.exists(f"/proc/{name}"):
-            yield from ("--tmpfs", f"/proc/{name}", "--remount-ro", f"/proc/{name}")
+    for path in HIDDEN:
+        if os.path.isdir(path):
+            yield from ("--tmpfs", path, "--remount-ro", path)
+        elif os.path.exists(path):
+            yield from ("--ro-bind", "/dev/null", path)
 
 
 def _pipe(stack: ExitStack) -> tuple[IO[bytes], IO[bytes]]:
@@ -229,4 +235,7 @@ def _first_process(info: IO[bytes]) -> int:
 
 def _limit(pid: int) -> None:
     for name, value in ULIMITS.items():
-        resource.prlimit(pid, getattr(resource, f"RLIMIT_{name.upper()}"), (value, value))
+        which = getattr(resource, f"RLIMIT_{name.upper()}")
+        _, most = resource.prlimit(pid, which)  # what this user may not exceed
+        value = value if most == resource.RLIM_INFINITY else min(value, most)
+        resource.prlimit(pid, which, (value, value))

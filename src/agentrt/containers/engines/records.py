@@ -62,9 +62,9 @@ class Records:
         # read and written by the same descriptor, it has no end of file that would open it
         return open(os.open(path, os.O_RDWR | os.O_CLOEXEC), "r+b", 0)
 
-    def end_half_started(self, record: BoxRecord) -> None:
-        """End what an earlier server left waiting at its gate, and what that has forked meanwhile."""
-        gate = str(self.folder(record.id) / _GATE)
+    def end_half_started(self, box_id: str) -> None:
+        """End what waits at the gate, which an earlier server left there, and what that has forked meanwhile."""
+        gate = str(self.folder(box_id) / _GATE)
         while waiting := [pid for pid in filter(str.isdigit, os.listdir("/proc")) if _holds(pid, gate)]:
             for pid in waiting:
                 with suppress(ProcessLookupError):
@@ -99,7 +99,15 @@ class Records:
         return True
 
 
+def kill(fd: int) -> None:
+    """The process that this descriptor stands for, if it has not ended."""
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+
+
 def _holds(pid: str, path: str) -> bool:
+    if pid == str(os.getpid()):
+        return False
     try:
         fds = os.listdir(f"/proc/{pid}/fd")
     except OSError:  # it ended meanwhile, or is somebody else's

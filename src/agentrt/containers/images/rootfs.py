@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 from collections.abc import Sequence, Set
 from contextlib import suppress
@@ -20,6 +21,7 @@ from .image import Base, Image, Say
 from .recipe import NAME, Recipe
 
 _PROVISION_S = 900.0
+_ENGINES = re.compile(r"/roots/[0-9a-f]+$")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -128,22 +130,35 @@ def _size(root: Path) -> int:
     return sum(blocks.values()) * 512
 
 
-def _mounted() -> Set[tuple[str, str]]:
-    """What is mounted in any process's view: the device, and the path there."""
-    found: set[tuple[str, str]] = set()
+class _Mount(msgspec.Struct, frozen=True):
+    """What is mounted in some process's view: the device, the path there, where it is, and what it was mounted with."""
+
+    device: str
+    root: str
+    place: str
+    options: str
+
+
+def _mounted() -> Set[_Mount]:
+    found: set[_Mount] = set()
     seen: set[int] = set()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it ended meanwhile, or is somebody else's
             namespace = os.stat(process / "ns/mnt").st_ino
             if namespace not in seen:
                 seen.add(namespace)
-                lines = (line.split(" ", 5) for line in (process / "mountinfo").read_text().splitlines())
-                found.update((device, root) for _, _, device, root, *_ in lines)
+                for line in (process / "mountinfo").read_text().splitlines():
+                    words = line.split(" ")
+                    found.add(_Mount(words[2], words[3], words[4], words[-1]))
     return found
 
 
-def _is_used(place: Path, mounted: Set[tuple[str, str]]) -> bool:
-    """Whether something within `place` is mounted elsewhere. On its device the path may begin otherwise, but ends as here."""
+def _is_used(place: Path, mounted: Set[_Mount]) -> bool:
+    """Whether a box sees what lies within `place`. On its device the path may begin otherwise, but ends as here."""
     device = os.stat(place).st_dev
     here, inside = f"{os.major(device)}:{os.minor(device)}", f"/{place.parent.name}/{place.name}/rootfs/"
-    return any(inside in f"{root}/" for device, root in mounted if device == here)
+    if any(mount.device == here and inside in f"{mount.root}/" for mount in mounted):
+        return True
+    # an overlay tells the layers it was mounted with; the engine's own, from which boxes take theirs, is no use
+    layers = {f"lowerdir=rootfs:{mark.name}" for mark in place.glob("view-*")}
+    return any(layers & {*mount.options.split(",")} for mount in mounted if not _ENGINES.search(mount.place))

@@ -192,7 +192,7 @@ class Pool:
         box.slot = slot = self._with.slots.take(box.id)
         mounts = fixed_mounts(slot, workspace.path, views)
         try:
-            await self._stock.stand(box, self._with.starter.start(box, self._refill.recipe, mounts))
+            await self._stock.stand(box, lambda: self._with.starter.start(box, self._refill.recipe, mounts))
         except AgentrtError as exc:
             self._refill.failed(exc)
             raise

@@ -54,9 +54,9 @@ class Pools:
         self._can_mount = workspaces.can_mount
         slots = Slots(runtime, distinct=self._can_mount)
         outlet = outlet or NoOutlet()
-        starter = Starter(engine, slots, instance, extra_mounts, outlet)
+        self._starter = Starter(engine, slots, runtime, instance, extra_mounts, outlet)
         self._supplies = Supplies(
-            engine=engine, workspaces=workspaces, slots=slots, starter=starter, outlet=outlet, clock=clock, bus=bus
+            engine=engine, workspaces=workspaces, slots=slots, starter=self._starter, outlet=outlet, clock=clock, bus=bus
         )
         self.cleared = asyncio.Event()
         self._pools = {name: Pool(name, spec, self._supplies, self.cleared) for name, spec in specs.items()}
@@ -116,6 +116,8 @@ class Pools:
                         pool.ended(end.id, end.reason)
             except (AgentrtError, OSError) as exc:
                 log.warning("engine.not_followed", reason=str(exc))
+            except Exception:  # a mistake in there must not take the server with it; the list tells the same, later
+                log.exception("engine.not_followed")
             await asyncio.sleep(_MOST_S)
 
     async def _keep_true(self) -> None:
@@ -131,11 +133,13 @@ class Pools:
                 await asyncio.sleep(self._look_s)
 
     async def _leave_nothing(self) -> None:
+        await asyncio.to_thread(self._starter.uninstall)
         if self._can_mount:
             await asyncio.to_thread(umount_stale, self._runtime)
 
     async def _clear(self) -> None:
         await reconcile(self._engine, self._runtime, self._instance, can_mount=self._can_mount)
+        await asyncio.to_thread(self._starter.install)
         self.cleared.set()
 
     async def _compare(self) -> None:

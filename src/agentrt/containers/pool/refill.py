@@ -100,8 +100,7 @@ class Refill:
         lacking = max(0, len(self.line) + self._spec.min - len(self._stock.warm) - making)
         fresh = max(0, min(lacking, room, 1 - making if self.trouble.error else lacking))
         for _ in range(fresh):
-            box = self._stock.new(self.image)
-            self._stock.run(box, self._make(box))
+            self._begin(self._stock.new(self.image))
         return self._make_room(len(self.line) - making - fresh)
 
     def _serve(self) -> None:
@@ -123,6 +122,9 @@ class Refill:
         for lease in spare[:short]:
             self._stock.end(lease.box, "evicted")
         return _LOOK_AGAIN_S
+
+    def _begin(self, box: Box) -> None:
+        self._stock.run(box, lambda: self._make(box))
 
     async def _make(self, box: Box) -> None:
         """Start a box for whoever comes, then watch it."""

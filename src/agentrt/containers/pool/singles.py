@@ -237,7 +237,7 @@ class Singles:
         box.workspace = workspace = await workspaces.open(single.holder)
         box.slot = slot = self._with.slots.take(box.id)
         mounts = later_mounts(slot) if workspaces.can_mount else fixed_mounts(slot, workspace.path, {})
-        await self._stock.stand(box, self._with.starter.start(box, recipe, mounts, spec.env))
+        await self._stock.stand(box, lambda: self._with.starter.start(box, recipe, mounts, spec.env))
         box.states.move("creating", 0, "leased")
         if workspaces.can_mount:
             await workspace.attach(slot.workspace, slot.uid)

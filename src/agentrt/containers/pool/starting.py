@@ -2,7 +2,9 @@
 
 import asyncio
 import secrets
+import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from agentrt.kernel import TimedOut, Unavailable
 
@@ -15,6 +17,8 @@ from .outlet import Outlet
 from .slots import Slots
 
 POOL_LABEL = "agentrt.pool"
+# what programs keep for themselves stays out of the files that a user sees
+HOME = {"HOME": "/workspace", "LANG": "C.UTF-8", "XDG_CACHE_HOME": "/tmp/.cache", "MPLCONFIGDIR": "/tmp/.matplotlib"}
 _GONE_S = 10.0
 
 
@@ -24,21 +28,38 @@ def new_box_id() -> str:
 
 
 class Recipe:
-    """What all boxes of a kind have in common. `command` empty: the resident runner, which is mounted into them."""
+    """What all boxes of a kind have in common. `command` empty: the resident runner."""
 
     def __init__(self, pool: str, *, command: Sequence[str], preload: Sequence[str], limits: Limits, timeout_s: float) -> None:
         self.pool, self.limits, self.timeout_s = pool, limits, timeout_s
-        self.command = tuple(command) or COMMAND
-        self.mounts = () if command else (Mount(source=RUNNER, target=COMMAND[2]),)
-        self.env = {"AGENTRT_PRELOAD": ",".join(preload)} if preload else {}
+        self.command, self.resident = tuple(command) or COMMAND, not command
+        self.env = HOME | ({"AGENTRT_PRELOAD": ",".join(preload)} if preload else {})
 
 
 class Starter:
-    """Starts boxes of one server, and takes away what is left of them."""
+    """Starts boxes of one server, and takes away what is left of them. The runner is mounted from `runtime`: where this
+    program is installed shows inside otherwise."""
 
-    def __init__(self, engine: Engine, slots: Slots, instance: str, mounts: Sequence[Mount], outlet: Outlet) -> None:
+    def __init__(
+        self, engine: Engine, slots: Slots, runtime: Path, instance: str, mounts: Sequence[Mount], outlet: Outlet
+    ) -> None:
         self._engine, self._slots, self._instance = engine, slots, instance
         self._mounts, self._outlet = tuple(mounts), outlet
+        self._runner = Mount(source=runtime / "runner", target=COMMAND[2])
+
+    def install(self) -> None:
+        """Lay out the runner; while no box stands. OSError."""
+        import compileall  # a start of the server has no use for it
+
+        place = self._runner.source
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(RUNNER, place, ignore=shutil.ignore_patterns("__pycache__"))
+        compileall.compile_dir(place, ddir=COMMAND[2], quiet=2)  # for boxes whose Python is ours; others compile it themselves
+        for path in (place, *place.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+    def uninstall(self) -> None:
+        shutil.rmtree(self._runner.source, ignore_errors=True)
 
     async def start(self, box: Box, recipe: Recipe, mounts: Sequence[Mount], env: Mapping[str, str] | None = None) -> None:
         """Start `box`, which has a slot already, and wait until its runner dialled home.
@@ -59,7 +80,7 @@ class Starter:
                 uid=slot.uid,
                 limits=recipe.limits,
                 env={**recipe.env, **(env or {})},
-                mounts=(*mounts, *recipe.mounts, *self._mounts),
+                mounts=(*mounts, *((self._runner,) if recipe.resident else ()), *self._mounts),
                 labels={INSTANCE_LABEL: self._instance, POOL_LABEL: recipe.pool},
             )
             box.starting = True

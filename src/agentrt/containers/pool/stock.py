@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +20,7 @@ from .supplies import Supplies
 
 log = structlog.get_logger()
 
+Work = Callable[[], Coroutine[Any, Any, None]]
 _REMEMBERED = 1000
 _ENGINES_WORD_S = 0.5
 _START_ENDS_S = 10.0
@@ -53,22 +54,29 @@ class Stock:
         self.boxes[box.id] = box
         return box
 
-    def run(self, box: Box, work: Coroutine[Any, Any, None]) -> None:
+    def run(self, box: Box, work: Work) -> None:
         """Do this for the box, until it ends or is over."""
-        task = self._tasks[box.id] = self._group.create_task(work, name=f"box {box.id}")
+        task = self._tasks[box.id] = self._group.create_task(self._mind(box, work), name=f"box {box.id}")
         task.add_done_callback(lambda done: self._tasks.pop(box.id, None))
 
-    async def stand(self, box: Box, starting: Coroutine[Any, Any, None]) -> None:
+    async def _mind(self, box: Box, work: Work) -> None:
+        try:
+            await work()
+        except Exception:  # a mistake over one box must take neither the others nor the server with it
+            log.exception("box.crashed", pool=self._pool, box=box.id)
+            self.end(box, "failed")
+
+    async def stand(self, box: Box, starting: Work) -> None:
         """Start the box in a task of its own, which then watches it; raises what `starting` does. Whoever is cancelled here
         ends the box, which lets the engine finish what it is at."""
         stands: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.run(box, self._stand(box, starting, stands))
+        self.run(box, lambda: self._stand(box, starting, stands))
         await stands
 
-    async def _stand(self, box: Box, starting: Coroutine[Any, Any, None], stands: asyncio.Future[None]) -> None:
+    async def _stand(self, box: Box, starting: Work, stands: asyncio.Future[None]) -> None:
         try:
-            await starting
-        except (AgentrtError, OSError) as exc:
+            await starting()
+        except Exception as exc:  # it is told to whoever waits
             if not stands.done():
                 stands.set_exception(exc)
         except asyncio.CancelledError:
@@ -168,7 +176,7 @@ class Stock:
     def clear(self, box: Box) -> None:
         """Remove what is left of a box that is over; again where the engine would not."""
         box.cleared.clear()
-        task = self._group.create_task(self._clear(box), name=f"remove box {box.id}")
+        task = self._group.create_task(self._mind(box, lambda: self._clear(box)), name=f"remove box {box.id}")
         self._clearing.add(task)
         task.add_done_callback(self._clearing.discard)
 

@@ -15,6 +15,7 @@ _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 1, 2, 4, 8
 _ALWAYS = os.O_CLOEXEC | os.O_NOFOLLOW
 _OPENED = os.O_NONBLOCK | os.O_NOCTTY  # opening a FIFO waits for nobody
 MOST_PATH, _MOST_NAME = 4000, 255
+_TRIES = 64
 
 
 class _How(ctypes.Structure):
@@ -48,7 +49,7 @@ def open_beneath(root: int, path: str, flags: int, mode: int = 0) -> int:
     """openat2(2): no link anywhere in `path`, no other file system, nothing outside `root`. OSError."""
     flags |= _ALWAYS if flags & os.O_PATH else _ALWAYS | _OPENED
     how = _How(flags, mode, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS | _NO_XDEV)
-    while True:
+    for left in reversed(range(_TRIES)):
         fd = _LIBC.syscall(
             ctypes.c_long(_OPENAT2),
             ctypes.c_long(root),
@@ -59,8 +60,10 @@ def open_beneath(root: int, path: str, flags: int, mode: int = 0) -> int:
         if fd >= 0:
             return fd
         code = ctypes.get_errno()
-        if code not in (errno.EINTR, errno.EAGAIN):  # EAGAIN: a name moved while it was looked up
+        # EAGAIN: a name moved while it was looked up, or somebody inside has a lease on the file, who may keep it for long
+        if code not in (errno.EINTR, errno.EAGAIN) or not left:
             raise OSError(code, os.strerror(code), path)
+    raise AssertionError("the last try returns or raises")
 
 
 def open_folder(root: int, path: str) -> int:
@@ -115,6 +118,8 @@ def _meaning(exc: OSError, path: str) -> AgentrtError:
             return _refusal(path, "is a folder that is not empty", "folder_not_empty")
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EMLINK:
             return full()
+        case errno.EAGAIN:
+            return _refusal(path, "is held by a program in the sandbox", "file_held")
         case errno.EACCES | errno.EPERM | errno.ETXTBSY | errno.EBUSY:
             return _refusal(path, "cannot be changed")
         case _:

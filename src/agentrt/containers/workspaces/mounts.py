@@ -19,7 +19,7 @@ _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 
 NOSUID, NODEV, NOATIME = 2, 4, 1024
 _BIND, _REC, _PRIVATE, _SHARED = 4096, 16384, 1 << 18, 1 << 20
-_ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV, _ATTR_IDMAP = 1, 2, 4, 0x100000
+_ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV, _ATTR_NOEXEC, _ATTR_IDMAP = 1, 2, 4, 8, 0x100000
 
 
 class _MountAttr(ctypes.Structure):
@@ -77,7 +77,9 @@ def can_bind(source: Path, userns: int = -1) -> bool:
 def _detached(source: int | Path, userns: int, read_only: bool) -> int:
     at, path = (source, b"") if isinstance(source, int) else (_AT_FDCWD, os.fsencode(source))
     tree = _call(_OPEN_TREE, at, path, _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_EMPTY_PATH)
-    attr = _MountAttr(attr_set=_ATTR_NOSUID | _ATTR_NODEV | (_ATTR_RDONLY if read_only else 0))
+    attr = _MountAttr(attr_set=_ATTR_NOSUID | _ATTR_NODEV)
+    if read_only:  # programs among what is shown may be run, also where it lies on a /run that forbids that
+        attr.attr_set, attr.attr_clr = attr.attr_set | _ATTR_RDONLY, _ATTR_NOEXEC
     if userns >= 0:
         attr.attr_set |= _ATTR_IDMAP
         attr.userns_fd = userns

@@ -9,10 +9,12 @@ from agentrt.kernel import Invalid
 from .beneath import MOST_PATH, nameable, open_beneath, open_folder
 
 DEEPEST = 128
+_LONG = 256
 
 
 class Walk:
-    """Everything below a folder, as (path, lstat), at most `most` of it, without ever following a link.
+    """Everything below a folder, as (path, lstat), at most `most` of it, without ever following a link. A path counts once more
+    for every 256 characters: nobody makes much of little with long names.
 
     After it was gone through, `complete` says whether that was all, and `unnameable` counts what has a name that nobody can
     ask for; such folders are not entered. What disappears meanwhile is passed over.
@@ -48,7 +50,7 @@ class Walk:
                     if self._left <= 0:
                         self.complete = False
                         return
-                    self._left -= 1
+                    self._left -= 1 + len(at) // _LONG
                     try:
                         found = entry.stat(follow_symlinks=False)
                     except OSError:

@@ -1,0 +1,3 @@
+from .module import McpServer
+
+__all__ = ["McpServer"]

@@ -1,0 +1,37 @@
+"""The prompt `agent_system_prompt`: how an agent is told what it can do."""
+
+from agentrt.agents import AgentSpec, StaticVars, ToolLine, render_prompt
+from agentrt.configs import ConfigStore
+from agentrt.kernel import NotFound, Principal
+from agentrt.runs import ToolRuns
+from agentrt.skills import Skills
+
+from .tools import Tools
+
+NAME = "agent_system_prompt"
+DESCRIPTION = "A system prompt that describes an agent's tools and skills."
+ARGUMENT = "Which agent to describe; by default the one whose tools are offered here."
+
+
+class Prompts:
+    def __init__(self, tools: Tools, runs: ToolRuns, configs: ConfigStore, skills: Skills) -> None:
+        self._tools, self._runs, self._configs, self._skills = tools, runs, configs, skills
+
+    async def system_prompt(self, who: Principal, agent: str | None) -> str:
+        """What the agent is told, then its tools, then its skills. NotFound for an agent that is not loaded."""
+        spec, called = self._found(agent)
+        offer = await self._runs.offer(who, called)
+        lines = tuple(ToolLine(tool.id, tool.description) for tool in offer.defs)
+        own = render_prompt(spec, StaticVars(tools=lines)) if spec.prompt else ""
+        tools = "\n".join(f"- {line.id}: {line.description}" for line in lines)
+        skills = self._skills.section(spec) if spec.skills else ""
+        return "\n\n".join(filter(None, (own, f"Tools:\n{tools}" if tools else "", skills)))
+
+    def _found(self, agent: str | None) -> tuple[AgentSpec, AgentSpec | str]:
+        if agent is None:
+            return self._tools.agent, self._tools.called
+        entry = self._configs.find("agents", agent)
+        if entry is None:
+            known = ", ".join(sorted(self._configs.current("agents"))) or "none is loaded"
+            raise NotFound(f"there is no agent {agent[:64]!r} (agents: {known})", code="agent_not_found", param="agent")
+        return entry.spec, entry.name

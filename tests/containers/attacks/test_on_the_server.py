@@ -1,0 +1,101 @@
+"""What code in a box does to its own files, its own results and its own port, in order to hurt the server or those beside it."""
+
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+
+Clients = Callable[[str], httpx2.Client]
+Desks = Callable[..., Any]
+
+LEASED = """
+import fcntl, signal
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+held = []
+for n in range(8):
+    file = open(f'leased{n}.txt', 'w')
+    held.append(file)
+    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+"""
+
+
+def test_a_file_that_code_leases_to_itself_keeps_nobody_waiting(desk: Desks) -> None:
+    mine = desk("ada")
+    began = time.monotonic()
+    done = mine.run(LEASED)
+    assert done["exit_code"] == 0, done["stderr"]
+    assert done["artifacts"] == [] and len(done["not_kept"]) == 8
+    refused = mine.client.get(f"{mine.path}/files/leased0.txt")
+    assert refused.status_code == 400 and "holds" in refused.json()["detail"]
+    assert time.monotonic() - began < 10
+
+
+def test_files_that_seem_huge_cost_nothing(desk: Desks) -> None:
+    mine = desk("bob")
+    code = "import os\nfor n in range(2000):\n    with open(f'{n:04}.bin', 'w') as file: os.truncate(file.fileno(), 1 << 40)"
+    began = time.monotonic()
+    done = mine.run(code)
+    assert done["exit_code"] == 0 and done["artifacts"] == []
+    assert time.monotonic() - began < 10
+
+
+def test_names_without_end_are_not_told_without_end(desk: Desks) -> None:
+    mine = desk("carol")
+    code = "import os\nfolder = '/'.join(['d' * 200] * 15)\nos.makedirs(folder)\nos.chdir(folder)\n"
+    code += "for n in range(3000): open('f' * 200 + str(n), 'w').close()"
+    done = mine.ask(code)
+    assert done.json()["exit_code"] == 0
+    assert len(done.content) < 500_000
+    listed = mine.client.get(f"{mine.path}/files", params={"recursive": True})
+    assert listed.json()["has_more"] is True and len(listed.content) < 8_000_000
+
+
+def test_a_value_that_forges_a_nul_is_shown_without_it(desk: Desks) -> None:
+    mine = desk("dora")
+    done = mine.run("class Odd:\n    def __repr__(self): return 'a\\x00b\\ud800'\nOdd()")
+    assert "\x00" not in done["result"] and done["result"].startswith("a")
+
+
+def test_the_environment_of_a_vm_is_seen_by_its_command_alone(as_user: Clients) -> None:
+    http = as_user("emil")
+    command = ["bash", "-c", "echo $SECRET_OF_EMIL >seen; exec python3 -m http.server 8000 --bind 127.0.0.1"]
+    asked = {"disk_size_gb": 0.1, "memory_mb": 256, "container_port": 8000, "command": command}
+    vm = http.post("/api/v1/vms", json={**asked, "env": {"SECRET_OF_EMIL": "hunter2hunter2"}}).json()["vm_id"]
+    try:
+        url = http.post(f"/api/v1/vms/{vm}/start").json()["url"]
+        assert page(f"{url}/seen") == "hunter2hunter2\n"
+        assert "hunter2" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    finally:
+        http.delete(f"/api/v1/vms/{vm}")
+
+
+def test_the_page_of_a_published_port_is_no_page_of_ours(as_user: Clients) -> None:
+    http = as_user("fritz")
+    command = ["python3", "-m", "http.server", "8000", "--bind", "127.0.0.1"]
+    asked = {"disk_size_gb": 0.1, "memory_mb": 256, "container_port": 8000, "command": command}
+    vm = http.post("/api/v1/vms", json=asked).json()["vm_id"]
+    try:
+        port = http.post(f"/api/v1/vms/{vm}/start").json()["host_port"]
+        for origin in (f"http://127.0.0.1:{port}", f"http://localhost:{port}", f"http://[::1]:{port}"):
+            answer = http.get("/sandboxes", headers={"origin": origin})
+            assert (answer.status_code, answer.json().get("code")) == (403, "origin_not_allowed")
+            assert "access-control-allow-origin" not in answer.headers
+        assert http.get("/sandboxes", headers={"origin": "http://localhost:3000"}).status_code == 200
+    finally:
+        http.delete(f"/api/v1/vms/{vm}")
+    gone = http.get("/sandboxes", headers={"origin": f"http://127.0.0.1:{port}"})
+    assert gone.status_code == 403  # what it left in a browser still runs there
+
+
+def page(url: str) -> str:
+    until = time.monotonic() + 20
+    while True:
+        try:
+            answer = httpx2.get(url)
+            if answer.status_code == 200:
+                return answer.text
+        except httpx2.TransportError:
+            pass
+        assert time.monotonic() < until
