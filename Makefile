@@ -33,7 +33,7 @@ check: .venv/.dev ## lint, types, import contracts
 	$(BIN)/basedpyright --level error
 	$(BIN)/lint-imports
 
-bench: .venv/.dev ## measure beside a hand-written pass-through (ONLY=chat,stream for some)
+bench: .venv/.dev ## measure beside what one would use in its place (ONLY=chat,sandbox for some)
 	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 dist: .venv/.dev ## wheel, sdist and the single file agentrt.pyz, in dist/
@@ -52,8 +52,9 @@ lock: .venv/.dev ## write the locks anew (UPGRADE=1 takes the newest versions)
 	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --group dev -o requirements-dev.lock
 	$(COMPILE) pyproject.toml -c requirements-dev.lock -o requirements.lock
 	$(COMPILE) --group install -c requirements-dev.lock -o requirements-install.lock
-	$(COMPILE) --python-version 3.11 bench/passthrough/requirements.in -c requirements-dev.lock -o bench/passthrough/requirements.lock
-	! grep -nE '://|--(extra-)?index|--find-links|--trusted-host' requirements*.lock bench/passthrough/requirements.lock
+	for bench in passthrough peers; do $(COMPILE) --python-version 3.11 bench/$$bench/requirements.in \
+	  -c requirements-dev.lock -o bench/$$bench/requirements.lock || exit 1; done
+	! grep -nE '://|--(extra-)?index|--find-links|--trusted-host' requirements*.lock bench/*/requirements.lock
 
 migration: .venv/.dev ## write the next migration from the tables as they are (m="what it does")
 	@test -n '$(m)' || { echo 'say what it does: make migration m="add labels to runs"' >&2; exit 2; }

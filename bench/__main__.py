@@ -20,6 +20,7 @@ from .scenarios import SCENARIOS, Figures
 from .subjects import Subjects, installed
 
 ALL = (*SCENARIOS, *SANDBOXES)
+ENGINE = os.environ.get("SANDBOX_ENGINE", "auto")
 
 
 def chosen() -> list[str]:
@@ -28,6 +29,8 @@ def chosen() -> list[str]:
     names = [name for name in parser.parse_args().only.split(",") if name]
     if unknown := [name for name in names if name not in ALL]:
         parser.error(f"no such scenario: {', '.join(unknown)} (there are: {', '.join(ALL)})")
+    if ENGINE not in ("auto", "docker", "bubblewrap"):
+        parser.error(f"SANDBOX_ENGINE is {ENGINE!r}: docker, bubblewrap, or auto for the first that is here")
     return names or list(ALL)
 
 
@@ -50,7 +53,7 @@ async def measure_sandboxes(names: Sequence[str], scratch: Path) -> Figures:
     figures: Figures = {}
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
     try:
-        async with ground(os.environ.get("SANDBOX_ENGINE", "auto"), scratch) as place:
+        async with ground(ENGINE, scratch) as place:
             for name in names:
                 print(f"measuring {name} on {place.version}", flush=True)
                 try:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import re
 import secrets
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from .scenarios import Figures
 # a server with users who come and go: ENGINE WHERE HOME IMAGE INSTANCE; it says "open" when it is, "wrote N" for a kept file
 VICTIM = HERE.parent / "tests" / "containers" / "pool" / "crashing.py"
 KILLS = int(os.environ.get("SANDBOX_KILLS", "100"))
+BOX_ID = re.compile("[0-9a-f]{16}")
 LONGEST_S, OPENS_S = 1.2, 60.0
 
 
@@ -80,7 +82,7 @@ async def _kill(ground: Ground, lane: Lane, times: int) -> None:
         said = (await server.stdout.read()).split(b"\n")
         await server.wait()
         lane.wrote |= {int(line.split()[1]) for line in said if line.startswith(b"wrote ")}
-        lane.seen |= {entry.name for entry in lane.runtime.iterdir()} - {"slots"}
+        lane.seen |= set(_boxes(lane.runtime))
 
 
 async def _next_start(ground: Ground, lane: Lane) -> tuple[Sequence[str], int]:
@@ -91,7 +93,7 @@ async def _next_start(ground: Ground, lane: Lane) -> tuple[Sequence[str], int]:
             async with asyncio.timeout(OPENS_S):
                 await pools.cleared.wait()
             left = [f"box {box.id}" for box in await ground.engine.list({INSTANCE_LABEL: lane.instance})]
-            left += [f"folder {entry}" for entry in _folders(lane.runtime)]
+            left += [f"folder {entry}" for entry in _boxes(lane.runtime)]
             left += [f"control group {path}" for path in await asyncio.to_thread(_control_groups, lane.seen)]
         for number in lane.wrote:
             workspace = await workspaces.open(Holder(user=f"user{number}"))
@@ -103,9 +105,10 @@ async def _next_start(ground: Ground, lane: Lane) -> tuple[Sequence[str], int]:
     return [*left, *(f"mount {place}" for place in _mounts(lane.home))], lost
 
 
-def _folders(runtime: Path) -> list[str]:
+def _boxes(runtime: Path) -> list[str]:
+    """Ids of boxes, by the folders that are there for them."""
     there = [*runtime.iterdir(), *(runtime / "slots").iterdir()] if runtime.is_dir() else []
-    return sorted(entry.name for entry in there if entry.name not in ("slots", "uids", "vms"))
+    return [entry.name for entry in there if BOX_ID.fullmatch(entry.name)]
 
 
 def _control_groups(boxes: set[str]) -> list[str]:

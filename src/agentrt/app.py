@@ -32,6 +32,7 @@ from agentrt.runs import (
     Acceptance,
     Activity,
     Catalogue,
+    Claims,
     EmbeddingRuns,
     Engine,
     Inlined,
@@ -206,7 +207,7 @@ async def _build_runs(
         grace_s=settings.shutdown_grace_s,
     )
     runs = RunService(journal, runs_table, scheduler, acceptance, sessions, blobs, CLOCK)
-    calls = ToolRuns(journal, scheduler, catalogue, box)
+    calls = ToolRuns(journal, scheduler, catalogue, box, Claims(runs_table, CLOCK))
     services = Services(settings, bus, configs, journal, blobs, providers, box, runs, calls, sessions, skills, tallies)
     return services, scheduler, registry
 
@@ -393,5 +394,6 @@ def _asgi(app: Application) -> ASGIApp:
         hosts=settings.allowed_hosts,
         origins=settings.allowed_origins,
         draining=lambda: app.draining,
+        foreign=lambda port: app.containers is not None and app.containers.publishes(port),
     )
     return CountedRequests(edge, services.tallies.requests.add)

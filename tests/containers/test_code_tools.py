@@ -74,6 +74,19 @@ def test_a_text_that_occurs_twice_is_not_edited_by_guess(use: Use) -> None:
     assert (told(read), read["structured"]["total_lines"]) == ("1 two 1", 1)
 
 
+def test_an_edit_that_would_make_gigabytes_is_refused_before_it_is_made(use: Use) -> None:
+    use("execute_python", user="bomber", code="open('a.txt', 'w').write('a' * 8_000_000)")
+    bomb = use("edit_file", user="bomber", path="a.txt", old_text="a", new_text="b" * 100, replace_all=True)
+    assert bomb["is_error"] and "would be larger than" in told(bomb)
+
+
+def test_millions_of_lines_are_counted_and_few_of_them_read(use: Use) -> None:
+    use("execute_python", user="liner", code="open('n.txt', 'w').write('a\\n' * 8_000_000)")
+    some = use("read_file", user="liner", path="n.txt", offset=7_999_999, limit=5)
+    assert told(some) == "a\na\n"
+    assert (some["structured"]["lines"], some["structured"]["total_lines"]) == (2, 8_000_000)
+
+
 def test_lines_of_a_file_are_read_by_number(use: Use) -> None:
     use("write_file", user="reader", path="l.txt", content="a\nb\nc\nd\n")
     some = use("read_file", user="reader", path="l.txt", offset=2, limit=2)

@@ -121,6 +121,17 @@ def _of(runs: list[dict[str, Any]], sandbox: str) -> list[dict[str, Any]]:
     return [run for run in runs if run["metadata"].get("sandbox") == sandbox]
 
 
+def test_an_execution_with_a_key_is_made_once(desk: Desks) -> None:
+    mine = desk("greta")
+    once: dict[str, Any] = {"headers": {"Idempotency-Key": "k-1"}, "json": {"code": "n = globals().get('n', 0) + 1\nn"}}
+    first, again = (mine.client.post(f"{mine.path}/exec", **once) for _ in range(2))
+    assert (first.json()["result"], again.json()["result"]) == ("1", "1")
+    assert first.json()["run_id"] == again.json()["run_id"]
+    assert "idempotency-replayed" not in first.headers and again.headers["idempotency-replayed"] == "true"
+    other = mine.client.post(f"{mine.path}/exec", **{**once, "json": {"code": "2"}})
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_mismatch")
+
+
 def test_files_go_in_and_out(desk: Desks) -> None:
     mine = desk("hugo")
     octets = {"content-type": "application/octet-stream"}

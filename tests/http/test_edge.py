@@ -118,3 +118,13 @@ async def test_the_caller_names_the_user(edge: OpenEdge) -> None:
 async def test_head_is_get_without_its_body(edge: OpenEdge) -> None:
     answer = await edge()("HEAD", "/")
     assert (answer.status, answer.body) == (200, b"")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST", "[::1]"])
+async def test_pages_that_code_serves_from_this_machine_are_foreign(edge: OpenEdge, host: str) -> None:
+    """Code in a container may publish a port here: its pages must not speak to the API in the name of whoever looks at them."""
+    guarded = edge(foreign=lambda port: port in (40_000, 80))
+    answer = await guarded("OPTIONS", origin=f"http://{host}:40000", access_control_request_method="POST")
+    assert (answer.status, answer.json["code"]) == (403, "origin_not_allowed")
+    assert (await guarded(origin=f"http://{host}")).status == 403
+    assert (await guarded(origin=f"http://{host}:40001")).status == 200

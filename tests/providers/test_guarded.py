@@ -4,11 +4,12 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from agentrt.agents import Retry
 from agentrt.bus import Bus, ProviderTripped
 from agentrt.events import TextDelta
 from agentrt.messages import Usage, says
-from agentrt.providers import Chunk, Done, ModelAsk, ModelFailure
-from agentrt.providers.guarded import Guarded
+from agentrt.providers import Chunk, Done, ModelAsk, ModelClient, ModelFailure
+from agentrt.providers.retry import Retried
 from agentrt.providers.standing import MOST, Standing, Standings
 
 pytestmark = pytest.mark.anyio
@@ -39,6 +40,11 @@ class Model:
         yield [DONE]
 
 
+def guarded(model: ModelClient, standing: Standing, *, insists: bool = False) -> AsyncGenerator[list[Chunk]]:
+    """One attempt behind the breaker; who is the last one left insists."""
+    return Retried(model, standing, Retry(attempts=1), others=not insists).stream(ASK)
+
+
 class Scene:
     def __init__(self) -> None:
         self.clock, self.model, self.bus = Clock(), Model(), Bus()
@@ -51,7 +57,7 @@ class Scene:
     async def ask(self, *, insists: bool = False) -> str:
         """How it ended. The reader leaves after the last chunk, as runs do."""
         try:
-            async for chunks in Guarded(self.model, self.standing, insists=insists).stream(ASK):
+            async for chunks in guarded(self.model, self.standing, insists=insists):
                 if chunks[-1] is DONE:
                     return "ok"
         except ModelFailure as failure:
@@ -81,8 +87,8 @@ async def test_half_open_lets_one_probe_through_whose_first_word_closes_it() -> 
     scene.model.code = ""
     assert scene.standing.free
     with scene.bus.subscribe(ProviderTripped) as signals:
-        probe = Guarded(scene.model, scene.standing).stream(ASK)
-        other = Guarded(scene.model, scene.standing).stream(ASK)
+        probe = guarded(scene.model, scene.standing)
+        other = guarded(scene.model, scene.standing)
         first = await anext(probe)
         assert first == [TextDelta(text="Hi")]
         assert await anext(other) == first, "the probe has spoken: others need not wait for its last word"
@@ -124,7 +130,7 @@ async def test_a_probe_that_is_cancelled_leaves_the_next_one_to_probe() -> None:
             yield []
 
     with pytest.raises((GeneratorExit, RuntimeError)):
-        await anext(Guarded(Silent(), scene.standing).stream(ASK))
+        await anext(guarded(Silent(), scene.standing))
     assert scene.standing.breaker.state == "open"
     scene.model.code = ""
     assert await scene.ask() == "ok"
@@ -141,7 +147,7 @@ async def test_the_callers_mistakes_say_nothing_against_the_provider(code: str) 
 async def test_readers_that_leave_count_for_nothing() -> None:
     scene = Scene()
     for _ in range(20):
-        stream = Guarded(scene.model, scene.standing).stream(ASK)
+        stream = guarded(scene.model, scene.standing)
         await anext(stream)
         await stream.aclose()
     scene.model.code = "server_error"

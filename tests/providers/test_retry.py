@@ -3,10 +3,12 @@ from collections.abc import AsyncGenerator, Iterable
 import pytest
 
 from agentrt.agents import Retry
+from agentrt.bus import Bus
 from agentrt.events import TextDelta
 from agentrt.messages import Usage, says
 from agentrt.providers import Chunk, Done, ModelAsk, ModelFailure, Retrying
 from agentrt.providers.retry import Retried
+from agentrt.providers.standing import Standing, Standings
 
 pytestmark = pytest.mark.anyio
 
@@ -35,10 +37,14 @@ def fails(code: str = "overloaded", *, retryable: bool = True, retry_after_s: fl
     return ModelFailure("acme is overloaded (503)", code=code, status=503, retryable=retryable, retry_after_s=retry_after_s)
 
 
+def well() -> Standing:
+    return Standings(Bus()).of("acme", "m")
+
+
 async def story(model: Scripted, attempts: int = 3) -> tuple[list[Chunk], ModelFailure | None]:
     seen: list[Chunk] = []
     try:
-        async for chunks in Retried(model, Retry(attempts=attempts, backoff=0)).stream(ASK):
+        async for chunks in Retried(model, well(), Retry(attempts=attempts, backoff=0)).stream(ASK):
             seen += chunks
     except ModelFailure as failure:
         return seen, failure
@@ -84,7 +90,7 @@ async def test_a_pause_that_nobody_would_wait_for_fails_at_once_and_says_so() ->
 
 
 async def test_the_pause_grows_and_is_bounded() -> None:
-    model = Retried(Scripted(), Retry(attempts=10, backoff=1))
+    model = Retried(Scripted(), well(), Retry(attempts=10, backoff=1))
     for attempt, most in ((1, 1), (2, 2), (3, 4), (9, 60)):
         assert most / 2 <= model._pause(attempt, fails()) <= most
     assert model._pause(1, fails(retry_after_s=5)) == 5

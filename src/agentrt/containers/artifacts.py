@@ -18,6 +18,7 @@ log = structlog.get_logger()
 MIB = 1024 * 1024
 UNKNOWN = "application/octet-stream"
 SMALL = 100  # files: so many are looked at faster than a thread is woken
+MOST_TOLD = 100
 
 
 class Caps(msgspec.Struct, frozen=True):
@@ -29,18 +30,21 @@ class Caps(msgspec.Struct, frozen=True):
 
 
 class Made(msgspec.Struct, frozen=True):
-    """The artifacts of an execution; `left_out` are the paths of files that were not kept. Not `complete`: the workspace holds
-    too many files to tell what changed."""
+    """The artifacts of an execution; `left_out` are the paths of files that were not kept, the first of them, and there are
+    `more`. Not `complete`: the workspace holds too many files to tell what changed."""
 
     artifacts: tuple[Artifact, ...] = ()
     left_out: tuple[str, ...] = ()
+    more: int = 0
     complete: bool = True
 
 
 async def look(tree: Tree, before: Snapshot | None = None) -> Snapshot:
-    """The files as they are now; where there were few a moment ago, at once."""
+    """The files as they are now; where there were few a moment ago, at once, unless there are many by now."""
     if before is not None and len(before.files) <= SMALL:
-        return tree.snapshot()
+        found = tree.snapshot(SMALL)
+        if found.complete:
+            return found
     return await asyncio.to_thread(tree.snapshot)
 
 
@@ -71,15 +75,19 @@ class Keeper:
             else:
                 kept.append(artifact)
                 room -= artifact.size
-        return Made(tuple(kept), tuple(left_out))
+        return Made(tuple(kept), tuple(left_out[:MOST_TOLD]), len(left_out[MOST_TOLD:]))
 
     async def _keep(self, who: Principal, run_id: str, tree: Tree, path: str, most: int) -> Artifact | None:
         try:
-            data = await asyncio.to_thread(tree.read, path, 0, most + 1)
-            if len(data) > most:
-                return None
+            data = await asyncio.to_thread(_whole, tree, path, most)
             kind = guess_type(path)[0] or UNKNOWN
             return Artifact(await self._blobs.put(who, run_id, data, kind, path), path, kind, len(data))
-        except AgentrtError as exc:  # swapped, or deleted, by what still runs inside; or our disk is full
-            log.debug("artifact.not_kept", run_id=run_id, reason=exc.message)
+        except (AgentrtError, OSError) as exc:  # too large, swapped or held by what runs inside; or our disk is full
+            log.debug("artifact.not_kept", run_id=run_id, reason=str(exc))
             return None
+
+
+def _whole(tree: Tree, path: str, most: int) -> bytes:
+    """All that a file holds; TooLarge before anything is read: a hole of terabytes costs who makes it nothing."""
+    with tree.open(path, most) as found:
+        return found.file.read(found.size)

@@ -22,6 +22,8 @@ class Called(Protocol):
     def result(self) -> ToolResult: ...
     @property
     def reason(self) -> str: ...
+    @property
+    def replayed(self) -> bool: ...
 
 
 class Caller(Protocol):
@@ -36,6 +38,8 @@ class Caller(Protocol):
         session_id: str,
         metadata: Mapping[str, Any],
         emit: Emit | None = None,
+        idempotency_key: str = "",
+        body_hash: str = "",
     ) -> Called: ...
 
 
@@ -74,6 +78,11 @@ def executed(done: Called) -> Executed:
         error = structured["error"]
         raise Invalid(error["message"], code=error["code"], param=error["param"])
     return msgspec.convert({"run_id": done.run_id, **structured}, Executed)
+
+
+def headers_of(called: Called) -> dict[str, str]:
+    """Of the answer to a call over HTTP."""
+    return {"x-run-id": called.run_id, **({"idempotency-replayed": "true"} if called.replayed else {})}
 
 
 def _failure(reason: str, message: str) -> Exception:

@@ -1,9 +1,10 @@
 """The tools over files of a workspace, from outside the box: whatever runs inside cannot lead them astray."""
 
 import asyncio
+import io
 from typing import Any, assert_never
 
-from agentrt.kernel import Conflict, Invalid
+from agentrt.kernel import Conflict, Invalid, TooLarge
 from agentrt.messages import Text, ToolCall, ToolResult
 from agentrt.tools import CallContext
 
@@ -26,23 +27,32 @@ def inside(path: str) -> str:
 async def read_file(call: ToolCall, given: a.ReadFile, held: Held, ctx: CallContext, sandboxes: Sandboxes) -> ToolResult:
     if _kind(given.path) in PICTURES:
         return await _read_picture(call, given, held, ctx, sandboxes)
-    data = await asyncio.to_thread(held.tree.read, given.path, 0, MOST_WRITTEN + 1)
+    structured = await asyncio.to_thread(_excerpt, held.tree, given)
+    return ToolResult(call.id, (Text(structured["content"] or "[the file is empty]"),), structured=structured)
+
+
+def _excerpt(tree: Tree, given: a.ReadFile) -> dict[str, Any]:
+    """The lines that are wanted, one at a time: a small file may hold millions."""
+    data = tree.read(given.path, 0, MOST_WRITTEN + 1)
     if b"\x00" in data[:8192]:
         raise Invalid(f"{given.path} is a binary file of {len(data)} bytes; read it with code", code="binary_file", param="path")
-    lines = data.decode("utf-8", "replace").splitlines(keepends=True)
     first = (given.offset or 1) - 1
-    wanted = lines[first : None if given.limit is None else first + given.limit]
-    text = "".join(wanted)
-    cut = len(text) > MOST_READ or len(data) > MOST_WRITTEN
-    structured = {
+    until = None if given.limit is None else first + given.limit
+    text, lines, total = io.StringIO(), 0, 0
+    for total, line in enumerate(io.StringIO(data.decode("utf-8", "replace"), newline=""), 1):
+        if first < total and (until is None or total <= until):
+            lines += 1
+            if text.tell() <= MOST_READ:
+                text.write(line[: MOST_READ + 1])
+    content = text.getvalue()
+    return {
         "path": given.path,
-        "content": text[:MOST_READ],
+        "content": content[:MOST_READ],
         "first_line": first + 1,
-        "lines": len(wanted),
-        "total_lines": len(lines),
-        "truncated": cut,
+        "lines": lines,
+        "total_lines": total,
+        "truncated": len(content) > MOST_READ or len(data) > MOST_WRITTEN,
     }
-    return ToolResult(call.id, (Text(text[:MOST_READ] or "[the file is empty]"),), structured=structured)
 
 
 async def _read_picture(call: ToolCall, given: a.ReadFile, held: Held, ctx: CallContext, sandboxes: Sandboxes) -> ToolResult:
@@ -81,6 +91,8 @@ def _edited(tree: Tree, given: a.EditFile) -> bytes:
             code="text_not_unique",
             param="old_text",
         )
+    if len(data) + count * (len(new) - len(old)) > MOST_WRITTEN:  # before it is made: it could be larger than all memory
+        raise TooLarge(f"{given.path} would be larger than {MOST_WRITTEN} bytes", code="file_too_large", param="new_text")
     return data.replace(old, new)
 
 

@@ -71,6 +71,10 @@ class Containers(Module):
         """Whether a container engine answers."""
         return self._station.answers
 
+    def publishes(self, port: int) -> bool:
+        """Whether pages of this port of the machine come from a box."""
+        return self._ports.serves(port)
+
     def health(self) -> ModuleHealth:
         return ModuleHealth(self._station.health, self._station.detail())
 

@@ -1,17 +1,17 @@
 """`/api/v1/pools`: the same sandboxes, as clients of an earlier system ask for them. An instance is a sandbox."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, HeaderParameter, JSONBody
 
 from agentrt.http import EventStream, RawResponse, problems
 from agentrt.kernel import Invalid, NotFound, Principal
 
-from .calling import Executed, executed
+from .calling import Executed, executed, headers_of
 from .errors import SandboxGone
 from .pool import PoolStats
 from .requests import Front, Work
@@ -119,10 +119,14 @@ def _executions(front: Front, streams: Streams) -> Sequence[Any]:
         responses=RUNS,
     )
     async def execute(
-        pool: FromPath[str], instance_id: FromPath[str], data: JSONBody[ExecuteInstance], who: NamedDependency[Principal]
+        pool: FromPath[str],
+        instance_id: FromPath[str],
+        data: JSONBody[ExecuteInstance],
+        who: NamedDependency[Principal],
+        key: Annotated[str, HeaderParameter(name="Idempotency-Key")] = "",
     ) -> Response[Executed]:
-        done = executed(await _work(front, _instance(front, who, pool, instance_id), data)(None))
-        return Response(done, headers={"x-run-id": done.run_id})
+        called = await _work(front, _instance(front, who, pool, instance_id), data, key)(None)
+        return Response(executed(called), headers=headers_of(called))
 
     @post(
         BASE + "/{instance_id:str}/stream",
@@ -152,13 +156,13 @@ def _instance(front: Front, who: Principal, pool: str, instance_id: str) -> Held
     return held
 
 
-def _work(front: Front, held: Held, data: ExecuteInstance) -> Work:
+def _work(front: Front, held: Held, data: ExecuteInstance, key: str = "") -> Work:
     if data.code is None:
         why = "this pool runs code, and knows no prompts: give `code` and `language`"
         raise Invalid(why, param="prompt" if data.prompt is not None else "code", code="no_code")
     if data.prompt is not None:
         raise Invalid("give `code`; `prompt` is for pools of agents", param="prompt", code="no_agents")
-    return front.execution(held, ExecuteCode(code=data.code, language=data.language, timeout_s=data.timeout_s))
+    return front.execution(held, ExecuteCode(code=data.code, language=data.language, timeout_s=data.timeout_s), key)
 
 
 def _shown(held: Held) -> Instance:

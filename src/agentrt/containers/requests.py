@@ -1,5 +1,6 @@
 """From what the sandbox API is asked to calls of the code tools."""
 
+import hashlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -34,8 +35,8 @@ class Front:
         rule = SandboxRule(pool=asked.pool, workspace=asked.workspace)
         return await self.sandboxes.hold(who, session, direct(rule), expires_s=expires_s)
 
-    def execution(self, held: Held, asked: ExecuteCode) -> Work:
-        """What carries it out. Invalid for what cannot be executed; SandboxGone comes before a run is opened."""
+    def execution(self, held: Held, asked: ExecuteCode, key: str = "") -> Work:
+        """What carries it out; with an idempotency key once only. Invalid for what cannot be executed."""
         call = _call(asked)
         holder = held.holder
         who = Principal(holder.tenant, holder.user)
@@ -44,7 +45,8 @@ class Front:
         def work(emit: Emit | None = None) -> Coroutine[Any, Any, Called]:
             # the same sandbox is found again by its holder
             told = {"sandbox": held.id}
-            return self._caller(who, rule, call, session_id=holder.session, metadata=told, emit=emit)
+            once = {"idempotency_key": f"exec:{key}", "body_hash": _hash(held, asked)} if key else {}
+            return self._caller(who, rule, call, session_id=holder.session, metadata=told, emit=emit, **once)
 
         return work
 
@@ -62,6 +64,10 @@ def _call(asked: ExecuteCode) -> ToolCall:
     if asked.language == "bash":
         return ToolCall(new_id("call"), EXECUTE_BASH.id, _json({"command": asked.code, **limit}))
     return ToolCall(new_id("call"), EXECUTE_PYTHON.id, _json({"code": asked.code, "stateful": asked.stateful, **limit}))
+
+
+def _hash(held: Held, asked: ExecuteCode) -> str:
+    return hashlib.sha256(held.id.encode() + msgspec.json.encode(asked)).hexdigest()
 
 
 def _json(arguments: dict[str, Any]) -> str:

@@ -2,19 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Request, Response, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
 from litestar.response import Stream
 
 from agentrt.files import Blobs
 from agentrt.http import EventStream, RawResponse, problems
 from agentrt.kernel import Principal
 
-from .calling import Executed, executed
+from .calling import Executed, executed, headers_of
 from .downloads import as_attachment, pieces_of, zip_of
 from .requests import Front
 from .streams import Streams
@@ -108,11 +108,14 @@ def _executions(front: Front, streams: Streams) -> Sequence[Any]:
         responses=RUNS,
     )
     async def execute(
-        sandbox_id: FromPath[str], data: JSONBody[ExecuteCode], who: NamedDependency[Principal]
+        sandbox_id: FromPath[str],
+        data: JSONBody[ExecuteCode],
+        who: NamedDependency[Principal],
+        key: Annotated[str, HeaderParameter(name="Idempotency-Key")] = "",
     ) -> Response[Executed]:
         """A run of one step; the answer holds its outcome, whatever the exit code."""
-        done = executed(await front.execution(sandboxes.get(who, sandbox_id), data)(None))
-        return Response(done, headers={"x-run-id": done.run_id})
+        called = await front.execution(sandboxes.get(who, sandbox_id), data, key)(None)
+        return Response(executed(called), headers=headers_of(called))
 
     @post(
         "/sandboxes/{sandbox_id:str}/stream",

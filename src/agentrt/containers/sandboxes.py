@@ -187,7 +187,8 @@ class Sandboxes:
             began = time.perf_counter()  # the loop's clock counts whole milliseconds
             try:
                 outcome = await link.run(job, course.collector.take)
-                course.outcome = replace(outcome, duration_ms=round((time.perf_counter() - began) * 1e3, 3))
+                value = outcome.value.replace("\x00", "\ufffd")  # as in output
+                course.outcome = replace(outcome, value=value, duration_ms=round((time.perf_counter() - began) * 1e3, 3))
             finally:
                 showing.cancel()
         held.seen = after = await look(held.tree, before)
@@ -236,10 +237,14 @@ class Sandboxes:
             await self._station.workspaces.forget(held.holder)
 
     async def erase(self, who: Principal, session: str) -> None:
-        """Delete what is left of a session: its containers and its files, whichever of the tenant's users they are of. Where no
-        engine answers the files stay until nobody has used them for long."""
+        """Delete what is left of a session: its containers and its files; of whoever names no user, those of all of the tenant's
+        users. Where no engine answers the files stay until nobody has used them for long."""
+
+        def is_meant(holder: Holder) -> bool:  # others may have a sandbox of the same name
+            return (holder.tenant, holder.session) == (who.tenant, session) and who.user in ("", holder.user)
+
         for held in list(self._held.values()):
-            if held.lease.alive and (held.holder.tenant, held.holder.session) == (who.tenant, session):
+            if held.lease.alive and is_meant(held.holder):
                 with suppress(SandboxGone):
                     await held.pool.release(held.id)
         try:
@@ -247,7 +252,7 @@ class Sandboxes:
         except EngineUnavailable:
             return
         for about in await workspaces.all():
-            if (about.holder.tenant, about.holder.session) == (who.tenant, session):
+            if is_meant(about.holder):
                 with suppress(NotFound, Conflict):
                     await workspaces.forget(about.holder)
 
@@ -290,6 +295,8 @@ class Sandboxes:
 
     def _forget_gone(self) -> None:
         gone = [id_ for id_, held in self._held.items() if not held.lease.alive]
+        for id_ in gone:
+            self._held[id_].seen = None
         for id_ in gone[:-MOST_GONE]:  # the newest ones can still say why
             del self._held[id_]
 

@@ -15,7 +15,7 @@ from agentrt.kernel import AgentrtError, Clock, HealthStatus, NotFound, delay
 
 from .engines import Engine, EngineStatus, Mount, choose_engine
 from .errors import EngineUnavailable, ImageMissing
-from .images import ImageKeeper, Images
+from .images import REPOSITORY, ImageKeeper, Images
 from .packages import WHEELS
 from .pool import Outlet, Pool, Pools, PoolStats, Single, Singles, instance_id
 from .spec import ContainerOptions, PoolSpec
@@ -120,13 +120,17 @@ class Station:
         return self._tag
 
     async def images(self) -> Sequence[str]:
-        """References of the images that the engine has. EngineUnavailable."""
+        """References of the images that people may name: of those that the engine has, our own and what the settings name. What
+        else the machine runs may hold secrets of its operator. EngineUnavailable."""
         if self._up is None:
             raise EngineUnavailable(self._why, retry_after_s=5)
-        return await self._up.engine.images()
+        named = {pool.image for pool in self._options.pools.values()}
+        return [ref for ref in await self._up.engine.images() if ref in named or ref.startswith(f"{REPOSITORY}:")]
 
     async def settled(self) -> None:
         """Wait a bounded time until it is known whether code can run."""
+        if self._found_out.is_set():
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settle_s):
                 await self._found_out.wait()

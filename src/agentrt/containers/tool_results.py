@@ -55,7 +55,8 @@ def _lines(done: Execution, wall_s: float) -> list[str]:
     if done.made.artifacts:
         said.append("[files] " + ", ".join(f"{a.name} ({a.media_type}, {a.size} bytes)" for a in done.made.artifacts))
     if done.made.left_out:
-        said.append(f"[{len(done.made.left_out)} more files were written; they are in the workspace only]")
+        more = len(done.made.left_out) + done.made.more
+        said.append(f"[{more} more files were written; they are in the workspace only]")
     if not done.made.complete:
         said.append("[the workspace holds too many files to tell which were written]")
     if done.state_lost:

@@ -10,14 +10,14 @@ import structlog
 from agentrt.kernel import AgentrtError, Exhausted, Invalid, NotFound, Principal
 
 from .egress import Ports
-from .pool import Single, SingleSpec
+from .pool import Lease, Single, SingleSpec
 from .runner import Job
 from .spec import Limits
 from .station import Station
 
 log = structlog.get_logger()
 
-MOST_ENV, MOST_EACH = 64 * 1024, 20
+MOST_ENV, MOST_COMMAND, MOST_EACH = 64 * 1024, 64 * 1024, 20
 _LOOK_S = 1.0
 _FOREVER_S = 10 * 365 * 86_400.0
 
@@ -59,11 +59,14 @@ class Vms:
         singles = self._station.singles
         if sum(_is_his(who, single) for single in singles.all()) >= MOST_EACH:
             raise Exhausted(f"a user has at most {MOST_EACH} VMs; delete one first", code="too_many_vms")
-        spec = SingleSpec(image=await self._image(asked.image), limits=_limits(asked), env=_env(asked.env))
+        spec = SingleSpec(image=await self._image(asked.image), limits=_limits(asked))
         port = asked.container_port
         if port is not None and not 1 <= port <= 65_535:
             raise Invalid("container_port is between 1 and 65535", param="container_port")
-        extra = {"container_port": port, "command": list(asked.command)}
+        if sum(map(len, asked.command)) > MOST_COMMAND or any("\x00" in word for word in asked.command):
+            raise Invalid("command is larger than 64 KiB, or holds a NUL", param="command")
+        # for its command alone: what is given to process 1 shows in the list of the machine's processes
+        extra = {"container_port": port, "command": list(asked.command), "env": dict(_env(asked.env))}
         return await singles.create(who.tenant, who.user, spec, extra)
 
     def get(self, who: Principal, vm_id: str) -> Single:
@@ -94,7 +97,7 @@ class Vms:
         if not wanted:
             return self._station.image
         if wanted not in await self._station.images():
-            raise Invalid(f"there is no image {wanted[:200]!r} on this machine", param="image", code="image_missing")
+            raise Invalid(f"there is no image {wanted[:200]!r} here", param="image", code="image_missing")
         return wanted
 
     async def _follow(self) -> None:
@@ -111,7 +114,7 @@ class Vms:
         lease = single.lease
         if lease is None or not lease.alive or lease.id in self._served:
             return
-        self._served[lease.id] = self._group.create_task(self._run(single), name=f"command of {single.id}")
+        self._served[lease.id] = self._group.create_task(self._run(single, lease), name=f"command of {single.id}")
         self._served[lease.id].add_done_callback(lambda _: self._served.pop(lease.id, None))
         extra = single.record.extra
         if extra.get("container_port"):
@@ -119,26 +122,31 @@ class Vms:
             if port != extra.get("host_port"):
                 await self._station.singles.remember(single.id, {**extra, "host_port": port})
 
-    async def _run(self, single: Single) -> None:
+    async def _run(self, single: Single, lease: Lease) -> None:
         """Its command, for as long as the box lives."""
-        lease, command = single.lease, tuple(single.record.extra.get("command") or ())
-        assert lease is not None
+        extra = single.record.extra
+        command = tuple(extra.get("command") or ())
         if command:
             job = Job(
                 mode="command",
                 argv=command,
-                env=single.record.spec.env,
+                env=extra.get("env") or {},
                 wall_s=_FOREVER_S,
                 cpu_s=_FOREVER_S,
                 output_bytes=1 << 50,
             )
-            outcome = await lease.link.run(job, lambda stream, data: None)
-            log.info("vm.command_ended", vm=single.id, exit_code=outcome.exit_code)
+            try:
+                outcome = await lease.link.run(job, lambda stream, data: None)
+                log.info("vm.command_ended", vm=single.id, exit_code=outcome.exit_code)
+            except Exception:  # one VM's mishap must not take the others, and the server, with it
+                log.exception("vm.command_failed", vm=single.id)
         await lease.link.lost.wait()
 
 
 def _limits(asked: VmSpec) -> Limits:
-    given: dict[str, Any] = {"memory_mb": asked.memory_mb, "cpus": asked.cpu_count, "disk_mb": int(asked.disk_size_gb * 1024)}
+    # no disk is larger than what fails below; a float may be so large that it is no whole number any more
+    disk_mb = int(max(-1.0, min(asked.disk_size_gb, 1e9)) * 1024)
+    given: dict[str, Any] = {"memory_mb": asked.memory_mb, "cpus": asked.cpu_count, "disk_mb": disk_mb}
     try:
         return msgspec.convert(given, Limits)
     except msgspec.ValidationError as exc:

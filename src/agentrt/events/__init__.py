@@ -35,6 +35,7 @@ from .events import (
     ToolStarted,
     ToolStderr,
     ToolStdout,
+    ends,
     wire_name,
 )
 from .spending import Spending
@@ -80,5 +81,6 @@ __all__ = [
     "ToolStderr",
     "ToolStdout",
     "Transcript",
+    "ends",
     "wire_name",
 ]

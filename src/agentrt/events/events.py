@@ -5,7 +5,7 @@ Stored variants form the journal. `Live` variants are shown while they happen an
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -355,6 +355,12 @@ class ToolCallDelta(Event, frozen=True, kw_only=True):
 LiveEvent = TextDelta | ReasoningDelta | ToolCallDelta
 
 End = RunCompleted | RunFailed | RunCancelled
+_ENDS = frozenset(get_args(End))
+
+
+def ends(event: "StoredEvent") -> bool:
+    """Whether a run ends with this event, which is then an `End`. Cheap: every event is asked more than once."""
+    return type(event) in _ENDS
 
 
 class Record(msgspec.Struct, frozen=True):

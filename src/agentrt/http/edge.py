@@ -26,7 +26,8 @@ class Edge:
 
     While bound to loopback, Host and Origin are checked, so that a web page cannot make a person's browser start runs
     (DNS rebinding, cross-site requests). A body must say that it is JSON, for the same reason. While draining: 503.
-    `strict` is whether the server is bound to loopback.
+    `strict` is whether the server is bound to loopback; `foreign` says of a port of this machine that its pages are not to be
+    trusted although they come from here.
     """
 
     def __init__(
@@ -37,8 +38,9 @@ class Edge:
         hosts: tuple[str, ...] = (),
         origins: tuple[str, ...] = (),
         draining: Callable[[], bool],
+        foreign: Callable[[int], bool] = lambda port: False,
     ) -> None:
-        self._app, self._strict, self._draining = app, strict, draining
+        self._app, self._strict, self._draining, self._foreign = app, strict, draining, foreign
         self._hosts = _LOOPBACK | {h.lower() for h in hosts}
         self._origins = frozenset(o.lower().rstrip("/") for o in origins)
 
@@ -111,13 +113,18 @@ class Edge:
         authority = origin.partition("://")[2]
         if authority == headers.get(b"host", b"").decode("latin-1").lower():
             return True
-        return self._strict and _name_of(authority) in _LOOPBACK
+        return self._strict and _name_of(authority) in _LOOPBACK and not self._foreign(_port_of(authority))
 
 
 def _check_address(scope: Scope) -> None:
     """No name of ours holds a NUL, and PostgreSQL takes none."""
-    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+    if "\0" in scope["path"] or scope["query_string"].find(b"%00") >= 0:
         raise Invalid("the address holds a NUL", code="invalid_address")
+
+
+def _port_of(authority: str) -> int:
+    port = authority.rpartition(":")[2]
+    return int(port) if port.isdecimal() and len(port) < 6 else 80
 
 
 def _name_of(authority: str) -> str:

@@ -97,7 +97,7 @@ def _completed(operation: dict[str, Any], *, openai: bool) -> dict[str, Any]:
     for status, text in expected.items():
         answer = said.get(status, {})
         ours = answer.get("description") if _is_shaped(answer) else None
-        shaped[status] = {"description": ours or text, "content": content}
+        shaped[status] = {"description": ours or text, "content": _own(answer) | content}
     return {**operation, "responses": dict(sorted(shaped.items()))}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from agentrt.events import End, Record, StoredEvent
+from agentrt.events import Record, StoredEvent, ends
 
 INSERT_EVENT = "INSERT INTO run_events (run_id, seq, at, body) VALUES (:run_id, :seq, :at, :body)"
 SELECT_HEAD = "SELECT coalesce(max(seq), 0) FROM run_events WHERE run_id = :run_id"
@@ -48,7 +48,7 @@ class Append:
 
     @property
     def ends_run(self) -> bool:
-        return isinstance(self.events[-1], End)
+        return ends(self.events[-1])
 
     def rows(self) -> list[Row]:
         return [(r.run_id, r.seq, r.at, encode(r.event)) for r in self.records]

@@ -7,11 +7,13 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import get_args
 
-from agentrt.events import Delta, End, LiveEvent, ModelCompleted, ModelFailed, Record, TextDelta, TextDiscarded
+from agentrt.events import Delta, End, LiveEvent, ModelCompleted, ModelFailed, Record, TextDelta, TextDiscarded, ends
 
 CAPACITY = 20_000
 RECENT = 256
+_ENDS_CALL = frozenset({ModelCompleted, ModelFailed, *get_args(End)})
 
 
 class Reader:
@@ -80,10 +82,10 @@ class Feeds:
         """Records of one run reached the journal."""
         run_id = records[0].run_id
         for record in records:
-            if isinstance(record.event, TextDiscarded):
-                self._calls[run_id] = _Call(record.event.step, record.seq)
-            elif isinstance(record.event, ModelCompleted | ModelFailed | End):
+            if type(record.event) in _ENDS_CALL:
                 self._calls.pop(run_id, None)
+            elif isinstance(record.event, TextDiscarded):
+                self._calls[run_id] = _Call(record.event.step, record.seq)
         self._remember(run_id, records)
         for reader in self._readers.get(run_id, ()):
             reader.put(records)
@@ -99,7 +101,7 @@ class Feeds:
         if kept is None:
             return
         kept.extend(records)
-        if len(kept) > RECENT or isinstance(records[-1].event, End):
+        if len(kept) > RECENT or ends(records[-1].event):
             del self._recent[run_id]
 
     def show(self, run_id: str, step: int, at: int, events: Sequence[LiveEvent]) -> None:

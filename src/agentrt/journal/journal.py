@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 
 from agentrt.bus import Bus, RunMoved
 from agentrt.db import Database
-from agentrt.events import Delta, End, LiveEvent, Record, StoredEvent
+from agentrt.events import Delta, LiveEvent, Record, StoredEvent, ends
 from agentrt.kernel import Clock, Unavailable
 
 from .append import Append, Projector, decode
@@ -108,7 +108,7 @@ class Journal:
                 records = self._feeds.recent(run_id)
                 if records is None:
                     records = _to_end(await self.read(run_id, place.seq))
-                ended = bool(records) and isinstance(records[-1].event, End)  # now: `recent` grows while a reader is slow
+                ended = bool(records) and ends(records[-1].event)  # now: `recent` grows while a reader is slow
                 batch = [out for record in records for out in place.take(record)]
                 if live:
                     batch += place.catch_up(run_id, self._clock.now_us(), *shown)
@@ -116,10 +116,12 @@ class Journal:
                     yield batch
                 if ended:
                     return
-                async for batch in _follow(reader, place):
-                    yield batch
-                if not reader.lagged:
-                    return
+                while await _something(reader):
+                    batch, ended = _taken(reader, place)
+                    if batch:
+                        yield batch
+                    if ended or (reader.ended and not reader.items):
+                        return
 
     def trouble(self) -> str:
         """Why the database refused a moment ago, where it has not answered since; else empty."""
@@ -152,27 +154,26 @@ class Journal:
 
 def _to_end(records: Sequence[Record]) -> Sequence[Record]:
     """Without what was added to the log after the run's end: a late cancel, what a cancelled call took."""
-    end = next((n for n, record in enumerate(records, 1) if isinstance(record.event, End)), len(records))
+    end = next((n for n, record in enumerate(records, 1) if ends(record.event)), len(records))
     return records[:end]
 
 
-async def _follow(reader: Reader, place: Place) -> AsyncGenerator[list[Record | Delta]]:
-    """What the reader's queue brings, until the run or the journal ends, or it lagged."""
-    while True:
-        await reader.wait()
-        if reader.lagged:
-            return
-        if reader.error is not None:
-            raise reader.error
-        batch: list[Record | Delta] = []
-        ended = False
-        while reader.items and not ended:  # something may stand in the log behind the end
-            item = reader.items.popleft()
-            batch += place.take(item)
-            ended = isinstance(item, Record) and isinstance(item.event, End)
-        if batch:
-            yield batch
-        if ended:
-            return
-        if reader.ended and not reader.items:
-            return
+async def _something(reader: Reader) -> bool:
+    """Wait for what the reader's queue brings; False where it lagged."""
+    await reader.wait()
+    if reader.lagged:
+        return False
+    if reader.error is not None:
+        raise reader.error
+    return True
+
+
+def _taken(reader: Reader, place: Place) -> tuple[list[Record | Delta], bool]:
+    """What the queue holds, up to the run's end, and whether that was in it."""
+    batch: list[Record | Delta] = []
+    ended = False
+    while reader.items and not ended:  # something may stand in the log behind the end
+        item = reader.items.popleft()
+        batch += place.take(item)
+        ended = isinstance(item, Record) and ends(item.event)
+    return batch, ended

@@ -6,7 +6,20 @@ sent so far. Whatever mixture of replay and live text a reader gets, it sees eac
 
 import re
 
-from agentrt.events import Delta, ModelCompleted, ModelFailed, ModelStarted, Record, TextDelta, TextDiscarded
+from agentrt.events import (
+    Delta,
+    FinalText,
+    ModelCompleted,
+    ModelFailed,
+    ModelStarted,
+    Record,
+    RunCompleted,
+    RunStarted,
+    TextDelta,
+    TextDiscarded,
+    ToolCompleted,
+    ToolStarted,
+)
 from agentrt.kernel import Invalid
 
 _CURSOR = re.compile(r"(\d{1,10})(?:\.(\d{1,10}))?\Z", re.ASCII)
@@ -37,6 +50,8 @@ class Place:
             return []
         missed: list[Record | Delta] = []
         match item.event:
+            case RunStarted() | ToolStarted() | ToolCompleted() | FinalText() | RunCompleted():  # of every run: what a case tries before it has its price
+                pass
             case ModelStarted(step=step):
                 self._step, self._shown, self._voided = step, 0, 0
             case ModelCompleted(step=step, message=message):

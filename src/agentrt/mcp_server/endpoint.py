@@ -77,6 +77,7 @@ class Endpoint:
             on_read_resource=self._read_resource,
             on_list_prompts=self._list_prompts,
             on_get_prompt=self._get_prompt,
+            on_completion=self._complete,
             on_subscriptions_listen=self._listening,
         )
         server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self._set_level)
@@ -111,8 +112,12 @@ class Endpoint:
                 gone.set()
             return message
 
+        # the server below leaves the white space around values, which belongs to none of them
+        headers = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         token = AccessToken(token="", client_id=who.tenant, subject=who.user, scopes=[])
-        await self._manager.handle_request({**scope, "user": AuthenticatedUser(token), GONE: gone}, receive_and_look, send)
+        await self._manager.handle_request(
+            {**scope, "headers": headers, "user": AuthenticatedUser(token), GONE: gone}, receive_and_look, send
+        )
 
     async def tools_changed(self) -> None:
         """Tell whoever listens that the list of tools is another one now."""
@@ -150,9 +155,7 @@ class Endpoint:
             self._calls -= 1
             if not self._calls:
                 self._quiet.set()
-        if isinstance(done, AgentrtError):
-            if done.code == "tool_not_found":
-                raise MCPError(types.INVALID_PARAMS, done.message)
+        if isinstance(done, AgentrtError):  # an unknown tool, too: so a model hears of it, and of those that there are
             done = said(done.message)
         return await result_of(done, who, self._offers.blobs)
 
@@ -200,6 +203,13 @@ class Endpoint:
             raise _failure(exc, ctx) from exc
         message = types.PromptMessage(role="user", content=types.TextContent(text=text))
         return types.GetPromptResult(description=DESCRIPTION, messages=[message])
+
+    async def _complete(self, ctx: Any, params: types.CompleteRequestParams) -> types.CompleteResult:
+        """Names of agents, for the prompt's argument."""
+        asked, names = params.argument, ()
+        if params.ref.type == "ref/prompt" and params.ref.name == NAME and asked.name == "agent":
+            names = self._offers.prompts.agents(asked.value)
+        return types.CompleteResult(completion=types.Completion(values=list(names[:100]), total=len(names)))
 
 
 async def _carried_out(

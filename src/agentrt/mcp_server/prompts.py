@@ -27,6 +27,10 @@ class Prompts:
         skills = self._skills.section(spec) if spec.skills else ""
         return "\n\n".join(filter(None, (own, f"Tools:\n{tools}" if tools else "", skills)))
 
+    def agents(self, start: str) -> tuple[str, ...]:
+        """Names of agents that begin so."""
+        return tuple(sorted(name for name in self._configs.current("agents") if name.startswith(start)))
+
     def _found(self, agent: str | None) -> tuple[AgentSpec, AgentSpec | str]:
         if agent is None:
             return self._tools.agent, self._tools.called

@@ -107,7 +107,7 @@ def _path_of(cursor: str | None) -> str:
     if cursor is None:
         return ""
     try:
-        return base64.urlsafe_b64decode(cursor.encode()).decode("utf-8", "surrogatepass")
+        return base64.b64decode(cursor.encode(), b"-_", validate=True).decode("utf-8", "surrogatepass")
     except (binascii.Error, UnicodeError):
         raise Invalid("this cursor is none of ours", param="cursor") from None
 

@@ -4,9 +4,11 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from agentrt.events import (
+    FinalText,
     ModelCompleted,
     ModelFailed,
     ModelRetrying,
+    ModelStarted,
     Record,
     RunCancelled,
     RunCompleted,
@@ -14,6 +16,7 @@ from agentrt.events import (
     RunStarted,
     ToolCompleted,
     ToolFailed,
+    ToolStarted,
 )
 from agentrt.messages import Usage
 
@@ -65,7 +68,13 @@ class Tallies:
 
     def see(self, records: Sequence[Record]) -> None:
         for record in records:
-            match record.event:
+            match record.event:  # what every run has comes first: each case that does not fit has its price
+                case ModelStarted() | ToolStarted() | FinalText():
+                    pass
+                case RunStarted(agent=agent):
+                    self.runs_started.add((agent,))
+                case RunCompleted():
+                    self.runs_ended.add(("completed",))
                 case ModelCompleted(model=model, usage=usage, cost_usd=cost, duration_ms=took):
                     self.model_calls.add((model,))
                     self.model_seconds.add((model,), took / 1e3)
@@ -80,10 +89,6 @@ class Tallies:
                     self.tool_seconds.add((name,), took / 1e3)
                 case ToolFailed(name=name, reason=reason):
                     self.tool_calls.add((name, reason))
-                case RunStarted(agent=agent):
-                    self.runs_started.add((agent,))
-                case RunCompleted():
-                    self.runs_ended.add(("completed",))
                 case RunFailed():
                     self.runs_ended.add(("failed",))
                 case RunCancelled():

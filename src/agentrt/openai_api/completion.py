@@ -9,11 +9,15 @@ from agentrt.events import (
     ModelCompleted,
     ModelFailed,
     ModelRetrying,
+    ModelStarted,
     Record,
     RunCancelled,
     RunCompleted,
     RunFailed,
+    RunStarted,
     Spending,
+    ToolCompleted,
+    ToolStarted,
 )
 from agentrt.messages import Thinking, ToolCall, gap
 
@@ -38,7 +42,12 @@ class Collector:
                 self._see(item)
 
     def _see(self, record: Record) -> None:
-        match record.event:
+        match record.event:  # what every run has comes first: each case that does not fit has its price
+            case RunStarted() | ModelStarted() | ToolStarted() | ToolCompleted():
+                pass
+            case FinalText(text=text):
+                if not self._text.endswith(text):  # the result that ended an autonomous task
+                    self._say(text)
             case ModelCompleted(message=message) as event:
                 self.spent = self.spent.plus(event)
                 self._say(message.text)
@@ -49,8 +58,6 @@ class Collector:
                         self._calls += (part,)
             case ModelFailed() | ModelRetrying() | ChildSpent() as event:
                 self.spent = self.spent.plus(event)
-            case FinalText(text=text) if not self._text.endswith(text):  # the result that ended an autonomous task
-                self._say(text)
             case RunCompleted() | RunFailed() | RunCancelled() as end:
                 self.end = end
             case _:

@@ -61,7 +61,7 @@ def read_request(raw: bytes) -> ChatRequest:
         unknown=unknown,
         metadata=body.metadata or {},
         user=body.user or "",
-        ignored=_cache_hints(body) if b'"cache_control"' in raw else (),
+        ignored=_cache_hints(body) if raw.find(b'"cache_control"') >= 0 else (),
     )
 
 

@@ -18,7 +18,6 @@ from .client import Chunk, Done, ModelAsk, ModelClient, Retrying
 from .entry import ProviderEntry
 from .errors import ModelFailure
 from .estimate import tokens_asked, tokens_of
-from .guarded import Guarded
 from .in_form import UNSATISFIED, in_form
 from .retry import Retried
 from .standing import Standing
@@ -92,8 +91,7 @@ class Fallback:
             yield [failed]
 
     def _client(self, candidate: Candidate, others: bool) -> ModelClient:
-        guarded = Guarded(candidate.speaker(), candidate.standing, insists=not others)
-        return Retried(guarded, candidate.leg.retry or self._retry, others=others)
+        return Retried(candidate.speaker(), candidate.standing, candidate.leg.retry or self._retry, others=others)
 
 
 class _Attempt:

@@ -1,9 +1,9 @@
-"""A client behind the breaker of its model."""
+"""A call behind the breaker of its model."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from types import TracebackType
+from typing import Self
 
-from .client import Chunk, Done, ModelAsk, ModelClient
+from .client import Chunk, Done
 from .errors import ModelFailure
 from .standing import Standing
 
@@ -12,50 +12,51 @@ _THE_CALLERS = frozenset({"content_filter", "context_length", "invalid_request"}
 
 
 class Guarded:
-    """Refuses at once while the breaker is open; where it is half open one call is the probe.
+    """The block of one call of `model`, which shows what it reads to `see`. Refuses at once while the breaker is open; where it
+    is half open one call is the probe.
 
-    `insists`: nobody else is left to ask, so it asks all the same, which counts for nothing. A call that is closed before its
+    `insists`: nobody else is left to ask, so it asks all the same, which counts for nothing. A call that is left before its
     end counts for nothing either.
     """
 
-    def __init__(self, client: ModelClient, standing: Standing, *, insists: bool = False) -> None:
-        self._client, self._standing, self._insists = client, standing, insists
+    def __init__(self, standing: Standing, model: str, *, insists: bool = False) -> None:
+        self._standing, self._model, self._insists = standing, model, insists
+        self._counts = self._probes = False
+        self._well: bool | None = None
 
-    async def stream(self, ask: ModelAsk) -> AsyncGenerator[list[Chunk]]:
+    def __enter__(self) -> Self:
         breaker = self._standing.breaker
         before = breaker.state
-        counts = breaker.allow()
+        self._counts = breaker.allow()
         self._standing.tell()
-        if not counts and not self._insists:
+        if not self._counts and not self._insists:
             wait = breaker.retry_in()
             raise ModelFailure(
-                f"{ask.model} failed too often lately and is not asked now",
+                f"{self._model} failed too often lately and is not asked now",
                 code="circuit_open",
                 retryable=True,
                 retry_after_s=wait or None,
             )
-        probes = counts and before == "open"
-        well: bool | None = None
-        try:
-            async with aclosing(self._client.stream(ask)) as chunks_read:
-                async for chunks in chunks_read:
-                    if probes:  # it speaks: that is all a probe asks, and others need not wait for its last word
-                        self._settle(True, probes)
-                        probes = False
-                    if type(chunks[-1]) is Done:
-                        well = True
-                    yield chunks
-        except ModelFailure as failure:
-            well = failure.code in _THE_CALLERS
-            raise
-        finally:
-            if counts:
-                self._settle(well, probes)
+        self._probes = self._counts and before == "open"
+        return self
 
-    def _settle(self, well: bool | None, probes: bool) -> None:
+    def see(self, chunks: list[Chunk]) -> None:
+        if self._probes:  # it speaks: that is all a probe asks, and others need not wait for its last word
+            self._settle(True)
+            self._probes = False
+        if type(chunks[-1]) is Done:
+            self._well = True
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(exc, ModelFailure):
+            self._well = exc.code in _THE_CALLERS
+        if self._counts:
+            self._settle(self._well)
+
+    def _settle(self, well: bool | None) -> None:
         breaker = self._standing.breaker
-        if probes and well is None:
+        if self._probes and well is None:
             breaker.release()
-        elif well is not None and (probes or breaker.state == "closed"):  # else it began before the breaker opened
+        elif well is not None and (self._probes or breaker.state == "closed"):  # else it began before the breaker opened
             breaker.record(well)
         self._standing.tell()

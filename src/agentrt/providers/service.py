@@ -195,7 +195,7 @@ class Providers(Module):
 
     def client(self, provider: str, retry: Retry) -> ModelClient:
         """Who speaks to `provider`, making failed calls again as `retry` says. Invalid where it is not configured."""
-        return Retried(self._bare(provider), retry)
+        return Retried(self._bare(provider), self._standings.of(provider, ""), retry)
 
     def wire(self, provider: str) -> Wire:
         """The wire format that `provider` speaks: which parameters its requests have a place for."""

@@ -2,6 +2,7 @@ from .accepting import Acceptance
 from .activity import Activity
 from .attachments import Inlined, inline_files
 from .catalogue import Catalogue, direct
+from .claims import Claims
 from .embedding import EmbeddingRun, EmbeddingRuns
 from .engine import Engine
 from .live import LiveRun
@@ -21,6 +22,7 @@ __all__ = [
     "Acceptance",
     "Activity",
     "Catalogue",
+    "Claims",
     "EmbeddingRun",
     "EmbeddingRuns",
     "Engine",

@@ -12,7 +12,7 @@ from agentrt.tools import ToolBox
 from . import policy as p
 from .drive import Drive
 from .model_call import ModelCaller
-from .state import RunState, advance, fold
+from .state import ENDED, RunState, advance, fold
 from .tool_call import ToolCaller
 
 GO_ON = "Go on with the task. When it is done, call finish_task with the result."
@@ -78,7 +78,7 @@ class Engine:
             events += new
             state = self._ahead(state, new)
             acts = [c for c in commands if isinstance(c, p.CallModel | p.CallTool)]
-            if acts or not new:
+            if acts or not new or state.status in ENDED:
                 break
         if events:
             await self._append(state.run_id, events, after)
@@ -129,14 +129,14 @@ class Engine:
 
 def _ending(command: p.Command, session_id: str | None) -> list[e.StoredEvent]:
     match command:
+        case p.Complete(text=text, finish_reason=reason):
+            return [e.FinalText(text=text), e.RunCompleted(finish_reason=reason, session_id=session_id)]
         case p.StopOverBudget(budget=budget, limit=limit, spent=spent):
             message = f"the run reached its {budget} budget: {limit:g} allowed, {spent:g} needed"
             return [
                 e.BudgetExceeded(budget=budget, limit=limit, spent=spent),
                 e.RunFailed(code="budget_exceeded", message=message, session_id=session_id),
             ]
-        case p.Complete(text=text, finish_reason=reason):
-            return [e.FinalText(text=text), e.RunCompleted(finish_reason=reason, session_id=session_id)]
         case p.Fail(code=code, message=message):
             return [e.RunFailed(code=code, message=message, session_id=session_id)]
         case p.Cancel(reason=reason):

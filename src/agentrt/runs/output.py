@@ -11,6 +11,7 @@ from agentrt.events import ArtifactCreated, StoredEvent, ToolStderr, ToolStdout
 from agentrt.tools import Artifact, Output
 
 FLUSH_BYTES, FLUSH_S = 65_536, 0.1
+MOST_PIECES = 32
 
 
 class OutputSink:
@@ -69,15 +70,23 @@ class OutputSink:
             )
             return
         self._size += len(output.text)
-        last = self._pending[-1] if self._pending else None
         if output.stream == "stderr":
             piece: ToolStdout | ToolStderr = ToolStderr(call_id=self._call_id, text=output.text)
         else:
             piece = ToolStdout(call_id=self._call_id, text=output.text, progress=output.progress, total=output.total)
+        at = self._before(piece)
+        last = self._pending[at] if self._pending else None
         if _joins(last, piece):
-            self._pending[-1] = replace(last, text=last.text + piece.text)
+            self._pending[at] = replace(last, text=last.text + piece.text)
         else:
             self._pending.append(piece)
+
+    def _before(self, piece: ToolStdout | ToolStderr) -> int:
+        """Where in what is pending `piece` may go on: at its end; where somebody writes to both streams by turns, as fast as it
+        can, behind the newest piece of its own, or the log would have a row for each byte."""
+        if len(self._pending) > MOST_PIECES:
+            return next((at for at in range(-1, -MOST_PIECES, -1) if _joins(self._pending[at], piece)), -1)
+        return -1
 
 
 def _joins(last: StoredEvent | None, piece: ToolStdout | ToolStderr) -> TypeGuard[ToolStdout | ToolStderr]:

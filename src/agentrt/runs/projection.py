@@ -96,17 +96,19 @@ class _Move:
         self._changes: dict[str, Any] = {}
 
     def add(self, record: e.Record) -> None:
-        match record.event:
+        match record.event:  # what every run has comes first: each case that does not fit has its price
+            case e.RunStarted() | e.ModelStarted() | e.ToolStarted() | e.ToolCompleted():
+                return
+            case e.FinalText(text=text):
+                self._changes["output"] = storable(text)
+            case e.RunCompleted(finish_reason=reason):
+                self._changes |= {"status": "completed", "finish_reason": reason, "ended_at": record.at}
             case e.ModelCompleted() | e.ModelFailed() | e.ModelRetrying() | e.ChildSpent() as attempt:
                 self._spent = self._spent.plus(attempt)
             case e.CheckpointRequired():
                 self._changes["status"] = "paused_checkpoint"
             case e.CheckpointResolved():
                 self._changes["status"] = "running"
-            case e.FinalText(text=text):
-                self._changes["output"] = storable(text)
-            case e.RunCompleted(finish_reason=reason):
-                self._changes |= {"status": "completed", "finish_reason": reason, "ended_at": record.at}
             case e.RunFailed(code=code, message=message):
                 self._changes |= {"status": "failed", "error_code": code, "error_message": storable(message)}
                 self._changes["ended_at"] = record.at

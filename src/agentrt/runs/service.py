@@ -16,6 +16,7 @@ from agentrt.sessions import SessionService, is_session
 
 from .accepting import Acceptance, Wanted
 from .children import child_agent, child_command
+from .claims import Claims, checked
 from .drive import Drive
 from .live import LiveRun
 from .scheduler import Scheduler
@@ -26,10 +27,8 @@ from .views import ArtifactView, RunFilter, RunPage, RunView, StartRun, Step
 
 log = structlog.get_logger()
 
-CLAIM_US = 24 * 3600 * 1_000_000
 SWEEP_US = 3600 * 1_000_000
 CANCEL_WAIT_S = 5.0
-MAX_KEY = 255
 
 
 class RunService:
@@ -47,13 +46,14 @@ class RunService:
     ) -> None:
         self._journal, self._table, self._scheduler = journal, table, scheduler
         self._acceptance, self._sessions, self._blobs, self._clock = acceptance, sessions, blobs, clock
+        self._claims = Claims(table, clock)
         self._swept_at = clock.now_us()
         self._locks: WeakValueDictionary[tuple[str, ...], asyncio.Lock] = WeakValueDictionary()
 
     async def sweep(self) -> None:
         """Forget idempotency keys that are older than a day."""
         self._swept_at = self._clock.now_us()
-        await self._table.forget_claims(self._clock.now_us() - CLAIM_US)
+        await self._claims.sweep()
 
     async def _sweep_now_and_then(self) -> None:
         if self._clock.now_us() - self._swept_at > SWEEP_US:
@@ -64,13 +64,11 @@ class RunService:
 
         Invalid, NotFound, Conflict (an idempotency key used with another body), Exhausted (the queue is full), Unavailable.
         """
-        if len(command.idempotency_key) > MAX_KEY:
-            raise Invalid(f"an Idempotency-Key has at most {MAX_KEY} characters", code="idempotency_key_too_long")
-        if not command.idempotency_key:
+        if not checked(command.idempotency_key):
             return await self._start_in_session(who, command)
         if who.run:  # each run's code has its own keys
             command = replace(command, idempotency_key=f"{who.run}:{command.idempotency_key}")
-        async with self._lock(who.tenant, "key", command.idempotency_key):
+        async with self._claims.turn(who, command.idempotency_key):
             await self._sweep_now_and_then()
             known = await self._claimed(who, command)
             return known or await self._start_in_session(who, command)
@@ -197,12 +195,9 @@ class RunService:
 
     async def _claimed(self, who: Principal, command: StartRun) -> LiveRun | None:
         """The run that this idempotency key stands for already."""
-        since = self._clock.now_us() - CLAIM_US
-        claim = await self._table.claim(who.tenant, command.idempotency_key, since)
+        claim = await self._claims.find(who, command.idempotency_key, command.body_hash)
         if claim is None:
             return None
-        if claim.body_hash != command.body_hash:
-            raise Conflict("this Idempotency-Key was used with another body", code="idempotency_mismatch")
         view = await self._table.get(who.tenant, claim.run_id)
         return LiveRun(
             self._journal,

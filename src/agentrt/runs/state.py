@@ -112,10 +112,6 @@ def advance(state: RunState, records: Iterable[e.Record]) -> RunState:
 def _apply(state: RunState, record: e.Record) -> RunState:
     event = record.event
     match event:
-        case e.RunQueued():
-            raise AssertionError("a run is accepted once")
-        case e.RunStarted():
-            return replace(state, accepted=event, status="running", at=record.at, transcript=state.transcript.apply(event))
         case e.ModelStarted(step=step, boot=boot, tools=tools):
             return replace(
                 state,
@@ -125,10 +121,18 @@ def _apply(state: RunState, record: e.Record) -> RunState:
                 calls={},
                 failure=None,
             )
+        case e.FinalText(text=text):
+            return replace(state, final_text=text)
+        case e.RunCompleted():
+            return replace(state, status="completed")
         case e.ModelCompleted() | e.ModelFailed() | e.TextDiscarded() | e.ModelRetrying() | e.ChildSpent():
             return _apply_model(state, event)
         case e.ToolStarted() | e.ToolCompleted() | e.ToolFailed():
             return _apply_tool(state, event)
+        case e.RunQueued():
+            raise AssertionError("a run is accepted once")
+        case e.RunStarted():
+            return replace(state, accepted=event, status="running", at=record.at, transcript=state.transcript.apply(event))
         case e.MessageAdded():
             return replace(state, transcript=state.transcript.apply(event), calls={})
         case e.CancelRequested(reason=reason):
@@ -137,10 +141,6 @@ def _apply(state: RunState, record: e.Record) -> RunState:
             return replace(state, status="paused_checkpoint")
         case e.CheckpointResolved():
             return replace(state, status="running")
-        case e.FinalText(text=text):
-            return replace(state, final_text=text)
-        case e.RunCompleted():
-            return replace(state, status="completed")
         case e.RunFailed(code=code):
             return replace(state, status="failed", error=code)
         case e.RunCancelled():

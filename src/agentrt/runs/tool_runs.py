@@ -15,6 +15,7 @@ from agentrt.messages import Text, ToolCall, ToolResult
 from agentrt.tools import Offer, ToolBox
 
 from .catalogue import DIRECT_VERSION, Catalogue
+from .claims import Claims, checked
 from .drive import Drive, Listener
 from .scheduler import Scheduler
 
@@ -34,8 +35,9 @@ class ToolRuns:
     """Opens these runs and waits for their ends. One whose server dies meanwhile is taken up at the next start like any
     other: a call whose effect is unknown is not made again."""
 
-    def __init__(self, journal: Journal, scheduler: Scheduler, catalogue: Catalogue, box: ToolBox) -> None:
+    def __init__(self, journal: Journal, scheduler: Scheduler, catalogue: Catalogue, box: ToolBox, claims: Claims) -> None:
         self._journal, self._scheduler, self._catalogue, self._box = journal, scheduler, catalogue, box
+        self._claims = claims
 
     async def offer(self, who: Principal, agent: AgentSpec | str | None) -> Offer:
         """The tools that may be called for `agent` now; NotFound for a name that no agent has."""
@@ -51,17 +53,19 @@ class ToolRuns:
         session_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         emit: Listener | None = None,
+        idempotency_key: str = "",
+        body_hash: str = "",
     ) -> ToolRunResult:
         """Carry out `call` for `agent` (its name; None: the default one; a spec that no file holds: only its `sandbox` is
         remembered over a crash). `session_id` names the sandbox's session. `emit` is given output at once.
 
-        Cancelling this cancels the run. NotFound for a tool that is not offered, Unavailable for one that is missing now or
+        Cancelling this cancels the run. A call with the key of an earlier one is not made: that one's outcome is waited for;
+        Conflict where its body was another. NotFound for a tool that is not offered, Unavailable for one that is missing now or
         while the server goes down, Exhausted where too many runs go on. Whatever the tool does is in the result.
         """
+        key = checked(idempotency_key)
         spec, version = self._spec(agent)
         self._refuse_missing(call, await self._box.offer(spec, who, "interactive"))
-        run_id, drive = new_id("run"), Drive(self._journal, who, spec, ())
-        drive.listener = emit
         sandbox = spec.sandbox if version == DIRECT_VERSION else None
         started = e.RunStarted(
             tenant=who.tenant,
@@ -71,10 +75,23 @@ class ToolRuns:
             model="",
             provider="",
             metadata=dict(metadata or {}),
+            idempotency_key=key,
+            body_hash=body_hash,
             only=e.OnlyCall(call=call, session=session_id, sandbox=sandbox),
         )
+        drive = Drive(self._journal, who, spec, ())
+        drive.listener = emit
+        if not key:
+            return await self._follow(await self._begin(drive, started), call)
+        async with self._claims.turn(who, key):
+            claim = await self._claims.find(who, key, body_hash)
+            run_id = await self._begin(drive, started) if claim is None else claim.run_id
+        return msgspec.structs.replace(await self._follow(run_id, call), replayed=claim is not None)
+
+    async def _begin(self, drive: Drive, started: e.RunStarted) -> str:
+        run_id = new_id("run")
         await self._scheduler.begin_call(run_id, drive, started)
-        return await self._follow(run_id, call)
+        return run_id
 
     async def _follow(self, run_id: str, call: ToolCall) -> ToolRunResult:
         seen: list[e.StoredEvent] = []

@@ -35,6 +35,8 @@ class SessionTable:
 
     def project(self, records: Sequence[Record]) -> Iterable[Statement]:
         for record in records:
+            if getattr(record.event, "session_id", None) is None:  # most events, and runs that named no session
+                continue
             match record.event:
                 case RunQueued(tenant=tenant, session_id=str() as session_id, session_key=key, head_run=head):
                     params: dict[str, Any] = {"tenant": tenant, "id": session_id, "key": key, "at": record.at}

@@ -642,7 +642,7 @@ def types_into_a_terminal() -> bool:
 
 @attempt
 def traces_process_1() -> bool:
-    return call("ptrace", 16, 1, 0, 0) == 0
+    return call("ptrace", 0x4206, 1, 0, 0) == 0  # which does not stop it: it waits for us
 
 
 @attempt
@@ -877,4 +877,5 @@ def carry_out(function: Callable[[], object]) -> bool:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # in a weak container this is process 1, and goes on to the last attempt
     sys.stdout.write(json.dumps({name: carry_out(function) for name, function in TRIES.items()}))

@@ -1,11 +1,15 @@
 """What code in a box does to its own files, its own results and its own port, in order to hurt the server or those beside it."""
 
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx2
+
+from fixtures.code_server import CodeServer
+from fixtures.dockerd import docker_address
 
 Clients = Callable[[str], httpx2.Client]
 Desks = Callable[..., Any]
@@ -28,7 +32,7 @@ def test_a_file_that_code_leases_to_itself_keeps_nobody_waiting(desk: Desks) -> 
     assert done["exit_code"] == 0, done["stderr"]
     assert done["artifacts"] == [] and len(done["not_kept"]) == 8
     refused = mine.client.get(f"{mine.path}/files/leased0.txt")
-    assert refused.status_code == 400 and "holds" in refused.json()["detail"]
+    assert refused.status_code == 400 and "is held by" in refused.json()["detail"]
     assert time.monotonic() - began < 10
 
 
@@ -89,6 +93,52 @@ def test_the_page_of_a_published_port_is_no_page_of_ours(as_user: Clients) -> No
     assert gone.status_code == 403  # what it left in a browser still runs there
 
 
+def test_the_machines_other_images_are_nobodys_to_start(as_user: Clients, code_engine: str) -> None:
+    if code_engine == "docker":
+        docker = ["docker", "--host", docker_address() or ""]
+        ours = subprocess.run(
+            [*docker, "images", "-q", "agentrt-sandbox"], capture_output=True, text=True, check=True
+        ).stdout.split()[0]
+        subprocess.run([*docker, "tag", ours, "operators-own:secret"], check=True)
+    try:
+        answer = as_user("ida").post("/api/v1/vms", json={"image": "operators-own:secret"})
+        assert (answer.status_code, answer.json().get("code")) == (400, "image_missing"), answer.text
+    finally:
+        if code_engine == "docker":
+            subprocess.run([*docker, "rmi", "operators-own:secret"], check=True, capture_output=True)
+
+
+def test_who_deletes_a_session_deletes_nothing_of_others_who_named_theirs_the_same(as_user: Clients, desk: Desks) -> None:
+    theirs = desk("jan", session="shared-name")
+    theirs.run("open('kept', 'w').write('kept')")
+    mallory = as_user("mallory")
+    said = {"model": "code-executor", "messages": [{"role": "user", "content": "Execute this Python code: print(2 + 2)"}]}
+    answer = mallory.post("/v1/chat/completions", json=said, headers={"x-session-id": "shared-name"})
+    assert answer.status_code == 200, answer.text
+    assert mallory.delete("/sessions/shared-name", params={"force": True}).status_code == 204
+    assert theirs.run("open('kept').read()")["result"] == "'kept'"
+
+
+def test_a_vm_that_is_stopped_while_it_starts_takes_nobody_with_it(as_user: Clients, code_server: CodeServer) -> None:
+    http = as_user("kai")
+    vm = http.post("/api/v1/vms", json={"disk_size_gb": 0.1, "memory_mb": 128, "command": ["sleep", "60"]}).json()["vm_id"]
+    starting = threading.Thread(target=lambda: http.post(f"/api/v1/vms/{vm}/start"))
+    with code_server.client("kai") as other:
+        starting.start()
+        while other.get(f"/api/v1/vms/{vm}/status").json()["status"] == "stopped":
+            pass
+        assert other.post(f"/api/v1/vms/{vm}/stop").json()["status"] == "stopped"
+        starting.join()
+        for _ in range(20):
+            assert other.get("/health").status_code == 200
+        assert other.delete(f"/api/v1/vms/{vm}").status_code == 200
+
+
+def test_a_command_without_end_is_refused(as_user: Clients) -> None:
+    answer = as_user("lea").post("/api/v1/vms", json={"command": ["x" * 100] * 1000})
+    assert (answer.status_code, answer.json()["param"]) == (400, "command")
+
+
 def page(url: str) -> str:
     until = time.monotonic() + 20
     while True:
@@ -99,3 +149,19 @@ def page(url: str) -> str:
         except httpx2.TransportError:
             pass
         assert time.monotonic() < until
+
+
+def test_turns_between_two_streams_are_no_row_each(desk: Desks) -> None:
+    mine = desk("gina")
+    code = "import os, time\nuntil = time.monotonic() + 2\nwhile time.monotonic() < until: os.write(1, b'a'); os.write(2, b'b')"
+    done = mine.run(code)
+    events = mine.client.get(f"/runs/{done['run_id']}/events").text
+    rows = events.count("event: tool_std")
+    assert 2 <= rows < 2500
+    assert len(done["stdout"]) == len(done["stderr"]) > 1000
+
+
+def test_a_disk_of_absurd_size_is_refused(as_user: Clients) -> None:
+    for size in (1e308, -1e308):
+        answer = as_user("hugo").post("/api/v1/vms", json={"disk_size_gb": size})
+        assert (answer.status_code, answer.json().get("param")) == (400, "disk_size_gb"), answer.text

@@ -241,3 +241,15 @@ async def test_a_preferred_port_that_is_taken_is_an_error_and_not_another_port(p
     port = await ports.publish(Line(), app.port)
     with pytest.raises(Conflict):  # of another box that is alive
         await ports.publish(Line(), app.port, preferred=port)
+
+
+async def test_no_worker_stays_in_a_browser(ports: Ports, app: RawServer) -> None:
+    port = await ports.publish(Line(), app.port)
+    said = await call(port, get(f"127.0.0.1:{port}", "Service-Worker: script\r\n"))
+    assert said.startswith(b"HTTP/1.1 403 ") and app.requests == []
+
+
+async def test_a_port_that_served_a_box_once_is_known_for_good(ports: Ports, app: RawServer) -> None:
+    port = await ports.publish(Line(), app.port)
+    await ports.withdraw(port)
+    assert ports.serves(port) and not ports.serves(app.port)

@@ -84,6 +84,9 @@ async def test_a_box_dies_with_a_server_that_is_killed_and_the_next_one_clears_u
         assert record is not None and record.pid
         first.kill()
     assert gone(record.pid)
+    async with asyncio.timeout(10):
+        while await asyncio.to_thread(groups, BOX) or await asyncio.to_thread(left_mounts, bubblewrap_folder):
+            continue  # they go a moment later
     async with engine:
         assert list(await engine.list({"whose": "mine"})) == [FoundBox(BOX, "exited", {"whose": "mine"})]
         await engine.remove(BOX)
@@ -190,6 +193,17 @@ async def test_boxes_end_with_their_engine(boxes: Boxes, engine: BubblewrapEngin
     assert gone(box.pid)
     assert list((bubblewrap_folder / "boxes").iterdir()) == []
     assert groups(box.id) == []
+
+
+async def test_only_one_server_starts_boxes_from_a_folder(
+    boxes: Boxes, engine: BubblewrapEngine, bubblewrap_folder: Path
+) -> None:
+    async with engine, BubblewrapEngine(bubblewrap_folder) as other:
+        box = await boxes.start("import sys; print('up', flush=True); sys.stdin.readline()")
+        with pytest.raises(EngineUnavailable, match="Another server"):
+            await other.start(boxes.spec(command=("true",)))
+        assert await box.says() == "up"
+        await boxes.close()
 
 
 async def test_names_that_are_no_ids_lead_nowhere(engine: BubblewrapEngine, bubblewrap_folder: Path) -> None:

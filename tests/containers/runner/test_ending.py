@@ -229,3 +229,22 @@ async def test_the_box_ends_when_the_host_hangs_up(desk: Desk) -> None:
     with pytest.raises(SandboxGone):
         await desk.link.ping()
     assert (await desk.bash("true")).outcome.ended == "box"
+
+
+@pytest.mark.parametrize("mode", ["python", "bash", "kernel"])
+async def test_what_runs_after_a_job_that_killed_all_it_could_runs_as_if_nothing_had_been(box: Desk, mode: str) -> None:
+    """Who waits to do it may be among the dead, and not know it yet."""
+    for number in range(20):
+        await box.kernel("x = 1")
+        await box.python("import os; os.kill(-1, 9)")
+        code = f"echo {number}" if mode == "bash" else f"print({number})"
+        ran = await box.run(mode, code)
+        assert (ran.outcome.exit_code, ran.stdout, ran.outcome.state_lost) == (0, f"{number}\n".encode(), mode == "kernel")
+        await box.kernel("1")
+
+
+async def test_a_job_that_has_begun_is_never_done_again(box: Desk) -> None:
+    for mode in ("python", "kernel"):
+        ran = await box.run(mode, "import os; open('begun', 'a').write('x'); os.kill(os.getpid(), 9)")
+        assert ran.outcome.exit_code == -9
+    assert (box.outside / "begun").read_text() == "xx"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agentrt.containers import SandboxGone
-from agentrt.containers.runner import COMMAND, RUNNER, Dock, Job
+from agentrt.containers.runner import COMMAND, RUNNER, Dock, Job, RunnerLink
 from agentrt.kernel import TimedOut, Unavailable
 
 from .conftest import Desk, Open, dial
@@ -185,3 +185,24 @@ async def test_the_program_is_all_that_is_mounted(open_process: Open) -> None:
     for file in RUNNER.rglob("*.py"):
         assert "import agentrt." not in file.read_text()
         assert "from agentrt." not in file.read_text()
+
+
+async def test_a_runner_that_talks_without_end_does_not_keep_the_loop() -> None:
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    here.setblocking(False)
+    link, flooding = RunnerLink(here), True
+
+    def flood() -> None:
+        while flooding:
+            try:
+                there.send(b'{"id":7}')
+            except OSError:
+                return
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(asyncio.to_thread(flood))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        flooding = False
+        link.close()
+    there.close()

@@ -1,7 +1,9 @@
 """The files of a workspace from outside."""
 
+import fcntl
 import io
 import os
+import signal
 import socket
 import stat
 import zipfile
@@ -331,3 +333,27 @@ def test_a_tree_that_was_closed_reaches_nothing_not_even_by_its_old_number(tree:
 def test_reading_from_behind_the_end_gives_nothing(tree: Tree, offset: int) -> None:
     tree.write("a", b"0123456789")
     assert tree.read("a", offset) == b"" and tree.read("a", -5, 3) == b"012" and tree.read("a", 0, -1) == b""
+
+
+def test_a_file_that_somebody_leases_is_refused_at_once(tree: Tree, tmp_path: Path) -> None:
+    """The kernel makes others wait for whoever has a lease, three quarters of a minute for each file."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        with (tmp_path / "files" / "leased").open("w") as file:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            with pytest.raises(Invalid, match="held by a program"):
+                tree.read("leased")
+            assert tree.stat("leased").kind == "file"
+            tree.delete("leased")
+    finally:
+        signal.signal(signal.SIGIO, before)
+
+
+def test_long_names_count_for_more(tree: Tree, tmp_path: Path) -> None:
+    folder = tmp_path / "files" / "/".join(["d" * 200] * 10)
+    folder.mkdir(parents=True)
+    for number in range(100):
+        (folder / f"{number:03}").touch()
+    listing = tree.list(recursive=True, most=150)
+    assert not listing.complete and 10 < len(listing.entries) < 40
+    assert not tree.snapshot(150).complete

@@ -40,6 +40,8 @@ def request_head(head: bytes, port: int) -> bytes:
     hosts = [value.lower() for name, value in lines if name == b"host"]
     if len(hosts) != 1 or hosts[0] not in names:
         raise Untrusted("the Host header names another place than this port")
+    if any(name == b"service-worker" for name, _ in lines):
+        raise Untrusted("a container leaves no service worker in a browser, which would outlive it")
     if not first[1].startswith(b"/") and first[1] != b"*":
         raise Untrusted("the target is not a path")
     return _rebuilt(head, lines, lambda name: name in (b"cookie", b"cookie2"))

@@ -46,6 +46,7 @@ class Ports:
     def __init__(self, *, idle_s: float = IDLE_S) -> None:
         self._group = asyncio.TaskGroup()
         self._published: dict[int, _Published] = {}
+        self._ever: set[int] = set()
         self._idle_s = idle_s
 
     async def __aenter__(self) -> Self:
@@ -81,7 +82,12 @@ class Ports:
         chosen: int = place.getsockname()[1]
         published.listener = Listener(place, lambda connection: self._take(published, connection))
         self._published[chosen] = published
+        self._ever.add(chosen)
         return chosen
+
+    def serves(self, port: int) -> bool:
+        """Whether pages of this port are, or were, a box's: what is open in a browser still runs when the port is withdrawn."""
+        return port in self._ever
 
     async def withdraw(self, published_port: int) -> None:
         """Stop listening there, and end what flows. Fine for one that is not published."""

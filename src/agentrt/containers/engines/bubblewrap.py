@@ -108,7 +108,7 @@ class BubblewrapEngine:
         if not rootfs.is_dir():
             raise ImageMissing(f"There is no image {spec.image}: make one with `agentrt image build`.")
         self._starting.add(spec.id)
-        launching = self._in_thread(lambda: parts.launcher.start(spec, self._roots.of(rootfs)))
+        launching = self._in_thread(self._launch, parts, spec, rootfs)
         try:
             started = await asyncio.shield(launching)
         except asyncio.CancelledError:  # the thread goes on: what it makes is nobody's
@@ -154,12 +154,16 @@ class BubblewrapEngine:
 
     async def _ready(self) -> _Parts:
         async with self._finding:
-            found = self._parts or await self._in_thread(_find, self._records)
+            found = self._parts or await self._in_thread(_find, self._records, self._roots.folder)
             self._parts = found
         return found
 
     def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
         return asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
+
+    def _launch(self, parts: _Parts, spec: BoxSpec, rootfs: Path) -> Started:
+        parts.launcher.hold_lifeline()
+        return parts.launcher.start(spec, self._roots.of(rootfs))
 
     def _watch(self, box_id: str, started: Started) -> None:
         self._boxes[box_id] = _Box(started.fd, started.bwrap)
@@ -249,7 +253,7 @@ def _reason(code: int, ooms: int, ending: bool) -> Literal["oom", "exited", "kil
     return "oom" if ooms and not ending else "killed"
 
 
-def _find(records: Records) -> _Parts:
+def _find(records: Records, roots: Path) -> _Parts:
     """EngineUnavailable with what is missing and what to do about it."""
     bwrap = shutil.which("bwrap")
     if bwrap is None:
@@ -257,4 +261,4 @@ def _find(records: Records) -> _Parts:
     compiled()
     cgroups = find_cgroups()
     said = subprocess.run([bwrap, "--version"], capture_output=True, text=True, timeout=_PATIENCE_S)
-    return _Parts(said.stdout.split()[-1], cgroups, Launcher(bwrap, cgroups, records), this_machine())
+    return _Parts(said.stdout.split()[-1], cgroups, Launcher(bwrap, cgroups, records, roots), this_machine())

@@ -23,6 +23,8 @@ class Cgroups(Protocol):
     """Blocking; the names of boxes are their ids. Nothing here fails for a box that is gone, but `make` and `enter`."""
 
     cpu_limited: bool
+    folders: tuple[Path, ...]
+    """Those that hold a group for each box."""
     members: Path
     """The folder of groups whose `cgroup.procs` names what is in a box."""
     thawing: tuple[Path, str, str]
@@ -57,6 +59,7 @@ class CgroupsV1:
     def __init__(self, parents: Mapping[str, Path]) -> None:
         self._parents = parents
         self.cpu_limited = "cpu" in parents
+        self.folders = tuple(parents.values())
         self.members = parents["pids"]
         self.thawing: tuple[Path, str, str] = (parents["freezer"], "THAWED", "freezer.state")
 
@@ -108,6 +111,7 @@ class CgroupsV2:
 
     def __init__(self, parent: Path) -> None:
         self._parent = self.members = parent
+        self.folders: tuple[Path, ...] = (parent,)
         self.thawing: tuple[Path, str, str] = (parent, "0", "cgroup.freeze")
         self.cpu_limited = "cpu" in _read(parent / "cgroup.subtree_control").split()
 

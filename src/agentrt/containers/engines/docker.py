@@ -22,7 +22,7 @@ from .machine import Machine
 from .watchers import Watchers
 
 if TYPE_CHECKING:
-    from aiodocker import Docker
+    from aiodocker import Docker, DockerError
     from aiodocker.containers import DockerContainer
 
 _ANSWER_S = 10.0
@@ -97,7 +97,7 @@ class DockerEngine:
         config = container_config(spec, runtime=spec.runtime or self._runtime, for_podman=host.is_podman)
         try:
             await self._start(spec, config)
-        except BaseException:  # cancelled too: what it makes is nobody's
+        except BaseException:  # cancelled too
             with suppress(EngineUnavailable):
                 await self.remove(spec.id)
             raise
@@ -105,11 +105,29 @@ class DockerEngine:
     async def _start(self, spec: BoxSpec, config: dict[str, Any]) -> None:
         from aiodocker import DockerError
 
+        # an engine goes on with what it was asked for, whoever hangs up
+        creating = self._group.create_task(self._create(spec.id, config), name=f"create {spec.id}")
         try:
-            await self._exchange(lambda docker: docker.containers.create(config, name=container_name(spec.id)), self._work_s)
+            failed = await asyncio.shield(creating)
+        except asyncio.CancelledError:
+            await asyncio.wait([creating])
+            raise
+        try:
+            if failed is not None:
+                raise failed
             await self._exchange(lambda docker: _container(docker, spec.id).start(), self._work_s)
         except DockerError as error:
             raise refusal(error, spec) from error
+
+    async def _create(self, box_id: str, config: dict[str, Any]) -> "DockerError | EngineUnavailable | None":
+        """Why it could not be, if it could not."""
+        from aiodocker import DockerError
+
+        try:
+            await self._exchange(lambda docker: docker.containers.create(config, name=container_name(box_id)), self._work_s)
+        except (DockerError, EngineUnavailable) as error:
+            return error
+        return None
 
     async def remove(self, box_id: str) -> None:
         self._ending.add(box_id)

@@ -1,4 +1,4 @@
-"""What every box is held to, on every engine. docs/sandboxes.md says why."""
+"""What every box is held to, on every engine. docs/decisions/0017 says why."""
 
 from ..spec import MIB
 

@@ -46,17 +46,17 @@ class Started(msgspec.Struct, frozen=True):
 class Launcher:
     """Starts boxes. Blocking; every step has an end, and a box whose start fails leaves nothing behind."""
 
-    def __init__(self, bwrap: str, cgroups: Cgroups, records: Records) -> None:
+    def __init__(self, bwrap: str, cgroups: Cgroups, records: Records, roots: Path) -> None:
         self._bwrap = bwrap
         self._cgroups = cgroups
         self._records = records
+        self._roots = roots
         self._as_root = os.geteuid() == 0
         self._lifeline: Lifeline | None = None
         self._lock = threading.Lock()
 
     def start(self, spec: BoxSpec, rootfs: Path) -> Started:
         """A box whose process 1 is its command."""
-        self._hold_lifeline()
         folder = self._records.folder(spec.id)
         self._records.write(spec.id, spec.labels)
         try:
@@ -76,10 +76,11 @@ class Launcher:
         if self._lifeline is not None:
             self._lifeline.close()
 
-    def _hold_lifeline(self) -> None:
+    def hold_lifeline(self) -> None:
+        """Before anything is started or mounted; may be asked for again."""
         with self._lock:
             if self._lifeline is None and self._as_root:
-                self._lifeline = Lifeline(self._records.place, self._cgroups)
+                self._lifeline = Lifeline(self._records.place, self._roots, self._cgroups)
 
     def clear(self, box_id: str) -> None:
         """Forget a box whose process 1 has ended."""

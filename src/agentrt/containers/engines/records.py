@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ import msgspec
 
 _ID = re.compile(r"[a-z0-9]{8,32}")
 _FILE, _GATE = "box.json", "gate"
+_NOTED_S = 60.0
 
 
 class BoxRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +74,17 @@ class Records:
 
     def all(self) -> Iterator[BoxRecord]:
         names = os.listdir(self.place) if self.place.exists() else []
-        return (record for name in sorted(names) if (record := self.read(name)) is not None)
+        for name in sorted(names):
+            if (record := self.read(name)) is not None:
+                yield record
+            else:
+                self._forget_unnoted(name)
+
+    def _forget_unnoted(self, name: str) -> None:
+        """A server that was killed before it had noted the box leaves a folder and nothing else."""
+        with suppress(OSError):
+            if _ID.fullmatch(name) and time.time() - self.folder(name).stat().st_mtime > _NOTED_S:
+                self.forget(name)
 
     def forget(self, box_id: str) -> None:
         shutil.rmtree(self.folder(box_id), ignore_errors=True)

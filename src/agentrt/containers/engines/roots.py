@@ -32,7 +32,7 @@ class Roots:
     """Mounts each image once, read-only, below `folder`, for the boxes of one engine. Blocking; for several threads."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._views: dict[Path, _View] = {}
         self._possible = os.geteuid() == 0
         self._swept = False
@@ -42,7 +42,7 @@ class Roots:
         """What to show as `rootfs`, a folder of that name in its image's: a mount of it; itself where this cannot be had."""
         if not self._possible:
             return rootfs
-        place = self._folder / rootfs.parent.name
+        place = self.folder / rootfs.parent.name
         with self._lock:
             try:
                 if not self._stands(place, rootfs):
@@ -89,7 +89,7 @@ class Roots:
     def _sweep(self) -> None:
         """Take away what a server that was killed has left."""
         with suppress(FileNotFoundError):
-            for place in list(self._folder.iterdir()):
+            for place in list(self.folder.iterdir()):
                 _clear(place)
         self._swept = True
 

@@ -20,6 +20,7 @@ ANSWER_S = 5.0
 TIMED_OUT = 124
 # more than a millisecond's work
 LARGE_CHARS = 500_000
+FRAMES_A_TURN = 64
 log = structlog.get_logger(__name__)
 
 
@@ -174,7 +175,9 @@ class RunnerLink:
         self._loop.remove_writer(self._control.fileno())
 
     def _hear(self) -> None:
-        while not self.lost.is_set():
+        for _ in range(FRAMES_A_TURN):  # whoever talks without end does not keep the loop
+            if self.lost.is_set():
+                return
             try:
                 raw, fds = receive(self._control)
             except BlockingIOError:

@@ -10,6 +10,8 @@ from .job import Stream, Taker
 CHUNK = 65_536
 # how much one stream may hand over before the loop has a turn
 TURN_BYTES = 4 * CHUNK
+# as large as whoever writes can make a pipe; it holds a page for each short write, or packs them into one
+PIPE_BYTES, PAGE = 1024 * 1024, 4096
 
 
 class Pipes:
@@ -49,10 +51,11 @@ class Pipes:
         return bool(self._ends)
 
     def drain(self) -> None:
-        """Take what is in the pipes now."""
+        """Take what is in the pipes now, and not what is written meanwhile: that may never end."""
         for stream, fd in list(self._ends.items()):
-            while stream in self._ends and self._read(stream, fd):
-                pass
+            left = PIPE_BYTES
+            while left > 0 and stream in self._ends and (got := self._read(stream, fd)):
+                left -= max(got, PAGE)
 
     def give_writers(self) -> list[int]:
         """The ends that are written into, stdout first; they are the caller's to close."""

@@ -29,6 +29,7 @@ _LOOK_EVERY_S, _RETRY_S = 10.0, 5.0
 _GC_EVERY_S = 3600.0
 _STAYS_MOUNTED, _STAYS_MOUNTED_S = 64, 300.0
 _MOST_IDMAPS = 512
+_AHEAD = 2
 
 
 class Workspaces:
@@ -59,7 +60,7 @@ class Workspaces:
         self._open: dict[str, Workspace] = {}
         self._resting: OrderedDict[str, float] = OrderedDict()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._blanks: dict[Size, Path] = {}
+        self._blanks: dict[Size, list[Path]] = {size: [] for size in (self._size, *self._sizes.values())}
         self._taken = asyncio.Event()
         self._idmaps: OrderedDict[int, int] = OrderedDict()
         self.can_mount = self.maps_owners = False
@@ -69,7 +70,7 @@ class Workspaces:
         self.can_mount, self.maps_owners = self._shelf.can_mount, self._shelf.maps_owners
         if self.can_mount:
             slots(self._runtime)
-        self._blanks[self._size] = self._shelf.first
+        self._blanks[self._size].append(self._shelf.first)
         self._taken.set()
         self._stack.push_async_callback(self._let_go)
         group = await self._stack.enter_async_context(asyncio.TaskGroup())
@@ -155,13 +156,14 @@ class Workspaces:
                 self._shelf.touch(workspace.id)
 
     async def _bring(self, workspace_id: str, holder: Holder) -> Workspace:
-        try:
-            await asyncio.to_thread(self._shelf.mount, workspace_id)
-            self._shelf.touch(workspace_id)
-        except NotFound:
+        if self._shelf.holds(workspace_id):
+            try:
+                await asyncio.to_thread(self._shelf.mount, workspace_id)
+                self._shelf.touch(workspace_id)
+            except OSError as exc:
+                raise Unavailable(f"the workspace cannot be opened: {exc.strerror}", code="workspace_unavailable") from exc
+        else:
             await self._make(workspace_id, holder)
-        except OSError as exc:
-            raise Unavailable(f"the workspace cannot be opened: {exc.strerror}", code="workspace_unavailable") from exc
         limits = self._shelf.limits(workspace_id)
         found = Workspace(self, holder, self._shelf.path(workspace_id), self._shelf.owner, limits)
         self._open[workspace_id] = found
@@ -169,7 +171,8 @@ class Workspaces:
 
     async def _make(self, workspace_id: str, holder: Holder) -> None:
         size = self._sizes.get(holder.pool, self._size)
-        blank = self._blanks.pop(size, None) or await asyncio.to_thread(self._shelf.make_blank, size)
+        ahead = self._blanks[size]
+        blank = ahead.pop() if ahead else await asyncio.to_thread(self._shelf.make_blank, size)
         self._taken.set()
         await self._assign(blank, size, workspace_id, holder)
 
@@ -182,13 +185,14 @@ class Workspaces:
             raise Unavailable(f"a workspace cannot be made: {exc.strerror}", code="workspace_unavailable") from exc
 
     async def _make_blanks(self) -> None:
-        """Keep one of each size ahead."""
+        """Keep one of each size ahead, and more of the usual one: people come in bursts."""
         while True:
             await self._taken.wait()
             self._taken.clear()
-            for size in {self._size, *self._sizes.values()} - self._blanks.keys():
+            for size, ahead in self._blanks.items():
                 try:
-                    self._blanks[size] = await asyncio.to_thread(self._shelf.make_blank, size)
+                    while len(ahead) < (_AHEAD if size == self._size else 1):
+                        ahead.append(await asyncio.to_thread(self._shelf.make_blank, size))
                 except Unavailable as exc:
                     log.warning("workspace.not_made", reason=exc.message)
                     await asyncio.sleep(_RETRY_S)

@@ -18,8 +18,8 @@ CHANNEL = 3
 ARGUMENT_CHARS = 30_000
 
 
-def live(channel):
-    """Never returns. `channel` is the only descriptor that a child keeps."""
+def live(channel, mark):
+    """Never returns. `channel` is the only descriptor that a child keeps; `mark[0]` says that it has taken its job."""
     os.setsid()
     os.dup2(channel, CHANNEL, inheritable=False)
     os.closerange(CHANNEL + 1, max(4096, os.sysconf("SC_OPEN_MAX")))
@@ -31,10 +31,11 @@ def live(channel):
     raw, fds = receive(channel)
     if not raw:
         os._exit(0)
+    mark[0] = 1
     set_option(DUMPABLE, 1)
     job = decode_job(raw, fds)
     if job["op"] == "kernel":
-        _serve_cells(me, channel, job, fds)
+        _serve_cells(me, channel, mark, job, fds)
     elif job["op"] == "python":
         _run_once(me, channel, job, fds)
     else:
@@ -55,7 +56,7 @@ def _grow_up():
     return me
 
 
-def _serve_cells(me, channel, job, fds):
+def _serve_cells(me, channel, mark, job, fds):
     while True:
         exit_code, value = me.run(job, fds)
         me.flush()
@@ -68,6 +69,7 @@ def _serve_cells(me, channel, job, fds):
             os._exit(exit_code)
         if not raw:
             os._exit(0)
+        mark[0] = 1
         job = decode_job(raw, fds)
 
 

@@ -1,6 +1,7 @@
 """The children of process 1: forks them, one ahead of its job, and buries them."""
 
 import contextlib
+import mmap
 import os
 import select
 import signal
@@ -16,14 +17,26 @@ RETRY_S = 1.0
 
 
 class Child:
-    """A forked child: `job` is what it works on, `cpu` the processor time that it had used before that."""
+    """A forked child: `job` is what it works on, with the frame that it came in, `cpu` the processor time that it had used
+    before that. `mark` is a byte that it shares with us: 1 from the moment at which it has taken its job."""
 
-    def __init__(self, pid, channel):
-        self.pid, self.channel = pid, channel
-        self.job = None
+    def __init__(self, pid, channel, mark):
+        self.pid, self.channel, self.mark = pid, channel, mark
+        self.job, self.frame, self.tries = None, (b"", ()), 0
         self.cpu = 0.0
         self.kill_at = None
         self.ended = ""
+        self.told_to_end = False
+
+    def take(self, job, raw, fds, tries):
+        self.job, self.frame, self.tries = job, (raw, fds), tries
+        self.cpu, self.told_to_end = self.cpu_s(), False
+
+    def let_go(self):
+        """The job is over: its pipes come to their end."""
+        for fd in self.frame[1]:
+            os.close(fd)
+        self.job, self.frame, self.kill_at = None, (b"", ()), None
 
     def cpu_s(self):
         try:
@@ -96,12 +109,13 @@ class Nursery:
 
     def _fork(self):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        mark = mmap.mmap(-1, 1)
         self._set_oom(CHILD_OOM)  # inherited: when memory runs out a child goes first
         try:
             pid = os.fork()
             if pid == 0:
                 try:
-                    live(theirs.detach())
+                    live(theirs.detach(), mark)
                 finally:
                     os._exit(70)
         except OSError:
@@ -111,7 +125,7 @@ class Nursery:
             theirs.close()
             self._set_oom(self._own_oom)
         ours.setblocking(False)
-        child = self.children[pid] = Child(pid, ours)
+        child = self.children[pid] = Child(pid, ours, mark)
         self.channels[ours.fileno()] = child
         self._poll.register(ours, select.POLLIN)
         return child

@@ -19,6 +19,8 @@ INTERRUPT_S = 0.3
 # a spare is forked when there is nothing else to do for so long
 SPARE_DELAY_S = 0.02
 CPU_LOOK_S = 0.02
+# how many children may die of what was done to them before, each before it took the job
+TRIES = 3
 CPUS = os.cpu_count() or 1
 # how bash and others pass on that a process was killed for its processor time
 CPU_CODES = (-signal.SIGXCPU, -signal.SIGKILL, 128 + signal.SIGXCPU, 128 + signal.SIGKILL)
@@ -104,6 +106,7 @@ class Runner:
             self._bury()
         else:
             self._start(order, raw, fds)
+            return
         for fd in fds:
             os.close(fd)
 
@@ -113,17 +116,21 @@ class Runner:
         except OSError:
             os._exit(0)
 
-    def _start(self, order, raw, fds):
+    def _start(self, order, raw, fds, tries=1):
+        """Give a job to a child, which has its descriptors from now on."""
         if not self._jobs:
             self._traces.begin()
         try:
             child = self._wake_kernel(raw, fds) if order["op"] == "kernel" else None
             child = child or self._nursery.hand_over(raw, fds)
         except OSError as error:
+            self._jobs.pop(order["id"], None)
             os.write(fds[1], f"no process could be started for this: {error.strerror}\n".encode())
+            for fd in fds:
+                os.close(fd)
             self._reply(order["id"], exit=125, lost=self._lost(order))
             return
-        child.job, child.cpu = order, child.cpu_s()
+        child.take(order, raw, fds, tries)
         self._jobs[order["id"]] = child
         if order["op"] == "kernel":
             self._kernel = child
@@ -133,6 +140,7 @@ class Runner:
         kernel = self._kernel
         if kernel is None:
             return None
+        kernel.mark[0] = 0
         strike(kernel.pid, signal.SIGCONT)
         try:
             send(kernel.channel, raw, fds)
@@ -144,6 +152,7 @@ class Runner:
 
     def _end(self, child):
         """Cut a job short. A kernel is asked first, so that it can keep its variables."""
+        child.told_to_end = True
         if child is not self._kernel:
             self._traces.wipe_tree(child.pid, self._spared() - {child.pid})
         elif child.kill_at is None:
@@ -184,12 +193,16 @@ class Runner:
                 self._kernel, self._state_lost = None, True
             elif child.job is not None and exit_code in CPU_CODES and cpu_s >= 0.9 * child.job["cpu_s"]:
                 child.ended = "cpu"
-            if child.job is not None:
+            if child.job is None:
+                continue
+            if child.mark[0] or child.told_to_end or self._killing or child.tries == TRIES:
                 self._finish(child, exit_code, "")
+            else:  # user code of a job before had killed it: this one has not begun
+                self._start(child.job, *child.frame, child.tries + 1)
 
     def _finish(self, child, exit_code, value):
-        job, child.job, child.kill_at = child.job, None, None
-        ended, child.ended = child.ended, ""
+        job, (ended, child.ended) = child.job, (child.ended, "")
+        child.let_go()
         del self._jobs[job["id"]]
         if not job["keep"]:
             self._clean(child)
