@@ -11,6 +11,8 @@ from pathlib import Path
 import structlog
 import uvloop
 
+from agentrt.kernel import AgentrtError
+
 from .ground import NoGround, ground
 from .load import HERE, LoadFailed, compile_tools
 from .process import CORES
@@ -58,7 +60,7 @@ async def measure_sandboxes(names: Sequence[str], scratch: Path) -> Figures:
                 print(f"measuring {name} on {place.version}", flush=True)
                 try:
                     figures |= await SANDBOXES[name](place)
-                except NoGround as exc:
+                except (NoGround, AgentrtError) as exc:
                     print(f"{name} is left out: {exc}", flush=True)
     except NoGround as exc:
         print(f"{', '.join(names)}: left out, as no code can run in containers here: {exc}", flush=True)

@@ -36,13 +36,14 @@ Measure = Callable[[], Awaitable[float]]
 """Gives milliseconds."""
 
 
-def repeated(work: Callable[[], Awaitable[object]], times: int, pause_s: float = 0.0) -> Measure:
-    """The median of so many times, with a pause before each; the first does not count."""
+def repeated(work: Callable[[], Awaitable[object]], times: int, before: Callable[[], Awaitable[object]] | None = None) -> Measure:
+    """The median of so many times; the first does not count, nor does what is done `before` each."""
 
     async def measure() -> float:
         taken: list[float] = []
         for turn in range(times + 1):
-            await asyncio.sleep(pause_s)
+            if before is not None:
+                await before()
             began = time.perf_counter()
             await work()
             if turn:

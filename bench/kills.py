@@ -47,16 +47,20 @@ async def kills(ground: Ground) -> Figures:
     count = 2 if ground.engine.name == "docker" else 1
     lanes = [Lane(ground.scratch / f"lane{number}", f"kills{secrets.token_hex(4)}") for number in range(count)]
     left: list[str] = []
-    lost = 0
+    lost, late = 0, False
     try:
         async with asyncio.TaskGroup() as group:
             for number, lane in enumerate(lanes):
                 group.create_task(_kill(ground, lane, KILLS // count + (number < KILLS % count)))
+    except* TimeoutError:
+        late = True
     finally:  # also when it was cut off: the next start is what clears up
         for lane in lanes:
             found, missing = await _next_start(ground, lane)
             left += found
             lost += missing
+    if late:
+        raise NoGround(f"a server did not open in {OPENS_S:g} s")
     boxes, wrote = (sum(len(getattr(lane, name)) for lane in lanes) for name in ("seen", "wrote"))
     if not boxes or not wrote:
         raise NoGround("the servers were killed before they did anything")

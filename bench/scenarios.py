@@ -204,8 +204,9 @@ def memory(subjects: Subjects) -> Figures:
     figures: Figures = {}
     for name, server, echo in (
         ("memory_mib.passthrough", subjects.passthrough(), False),
-        ("memory_mib.agentrt", subjects.agentrt(), False),
-        ("memory_echo_mib.agentrt", subjects.agentrt(echo=True), True),
+        ("memory_mib.agentrt", subjects.agentrt(sandboxes=False), False),
+        ("memory_echo_mib.agentrt", subjects.agentrt(echo=True, sandboxes=False), True),
+        ("memory_sandboxes_mib.agentrt", subjects.agentrt(), False),
     ):
         with server:
             pass

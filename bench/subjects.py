@@ -62,9 +62,9 @@ class Subjects:
         command += ["--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--log-level", "warning"]
         return Server(command, port, env=self._env(folder), cwd=folder)
 
-    def agentrt(self, *, echo: bool = False, anthropic: bool = False) -> Server:
+    def agentrt(self, *, echo: bool = False, anthropic: bool = False, sandboxes: bool = True) -> Server:
         """agentrt with an empty database and its defaults, but for the agents; with the shipped MCP server, or without MCP.
-        With `anthropic` it has that provider too, which is the same fake model."""
+        With `anthropic` it has that provider too, which is the same fake model. Without `sandboxes` it looks for no engine."""
         folder = self._folder()
         port = free_port()
         command = [sys.executable, "-m", "agentrt", "serve", "--addr", f"127.0.0.1:{port}"]
@@ -74,6 +74,8 @@ class Subjects:
             "AGENTRT_DATA_DIR": str(folder / "data"),
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         }
+        if not sandboxes:
+            env["AGENTRT_MODULES__CONTAINERS"] = "false"
         if anthropic:
             env |= {"ANTHROPIC_BASE_URL": f"http://127.0.0.1:{self.upstream_port}", "ANTHROPIC_API_KEY": "not-a-secret"}
         if echo:

@@ -5,11 +5,13 @@ import json
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
+from agentrt.kernel import share
 from fixtures.code_server import CodeServer
 
 ASK = "Execute this Python code: "
@@ -116,3 +118,11 @@ def test_code_that_fails_says_why(client: openai.OpenAI) -> None:
     said = answer(ask(client, ASK + "1 / 0", "unlucky"))
     assert "ZeroDivisionError" in said
     assert "exit code 3" in answer(ask(client, "Run this shell command: exit 3", "unlucky"))
+
+
+def test_nothing_that_is_mounted_tells_where_the_server_and_its_files_lie(client: openai.OpenAI, code_server: CodeServer) -> None:
+    """Neither the image nor the workspace, the runner and the skills; these are there."""
+    told = answer(ask(client, ASK + "import os; print(sorted(os.listdir('/skills')), open('/proc/self/mountinfo').read())"))
+    assert "data-analysis" in told
+    assert all(f" {place} " in told for place in ("/skills", "/workspace", "/opt/agentrt/runner"))
+    assert not any(str(place) in told for place in (code_server.home, share(), Path(__file__).parents[2]))

@@ -88,12 +88,13 @@ def test_a_full_disk_is_an_error_inside_and_of_nobody_else(serve_code: ServeCode
         assert execute(http, sandbox, "open('small', 'w').write('fits')")["result"] == "4"
 
 
+@pytest.mark.timeout(150)
 def test_fifty_sessions_share_a_pool_of_eight(serve_code: ServeCode) -> None:
-    env = {"AGENTRT_CONTAINERS__POOLS__CODE__MAX": "8", "AGENTRT_CONTAINERS__POOLS__CODE__QUEUE_WAIT_S": "55"}
+    env = {"AGENTRT_CONTAINERS__POOLS__CODE__MAX": "8", "AGENTRT_CONTAINERS__POOLS__CODE__QUEUE_WAIT_S": "120"}
     with serve_code(**env) as server:
 
         def work(number: int) -> tuple[str, str]:
-            with server.client(f"user-{number}") as http:
+            with server.client(f"user-{number}", timeout=140) as http:
                 sandbox = acquire(http, "s")
                 execute(http, sandbox, f"open('mine', 'w').write('{number}')")
                 read = http.post(f"/sandboxes/{acquire(http, 's')}/exec", json={"code": "print(open('mine').read())"})

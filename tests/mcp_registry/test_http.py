@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from agentrt.kernel import SYSTEM, NotFound, UpstreamFailed
 from agentrt.mcp_registry import McpServerSpec, Pace, examine, servers_in
 from agentrt.mcp_registry.server import MOST_USERS
 from agentrt.mcp_registry.spec import McpServers
@@ -28,6 +29,24 @@ def test_a_server_over_http_is_used_and_a_changed_list_is_read_again(seat, era) 
                 return
             await s.until(lambda: "web__extra" in s.registry.show("web").tools)
             assert (await s.call("web__extra")).text == "more"
+
+    asyncio.run(main())
+
+
+@ERAS
+def test_prompts_are_read_and_what_is_not_there_is_said(seat, era) -> None:
+    async def main() -> None:
+        async with serving(era(demo()), free_port()) as url, seat(web=at(url)) as s:
+            await s.state("web", "connected")
+            assert await s.registry.prompt(SYSTEM, "web", "house_rules") == "Be kind.\n\nBe brief."
+            with pytest.raises(UpstreamFailed, match="the server refused"):
+                await s.registry.prompt(SYSTEM, "web", "nothing")
+            with pytest.raises(NotFound, match="no MCP server 'wab'"):
+                await s.registry.prompt(SYSTEM, "wab", "house_rules")
+        async with seat(gone=McpServerSpec(url=f"http://127.0.0.1:{free_port()}/mcp")) as s:
+            await s.state("gone", "failed")
+            with pytest.raises(ToolUnavailable, match="not connected"):
+                await s.registry.prompt(SYSTEM, "gone", "house_rules")
 
     asyncio.run(main())
 

@@ -1,7 +1,6 @@
 """`/mcp` at the level of HTTP: who may come in, what is described and counted, how it ends."""
 
 import threading
-import time
 from typing import Any
 
 import httpx2
@@ -19,7 +18,7 @@ HELLO = {
 
 @pytest.fixture
 def http(live_server):
-    with httpx2.Client(base_url=live_server.url, timeout=20) as client:
+    with httpx2.Client(base_url=live_server.url, timeout=50) as client:
         yield client
 
 
@@ -101,9 +100,8 @@ def test_a_server_that_is_listened_to_goes_down_at_once(serve) -> None:
 
         threading.Thread(target=listen, daemon=True).start()
         assert began.wait(10)
-        since = time.monotonic()
         assert server.terminate() == 0
-        assert time.monotonic() - since < 2.0, "half a second, on a machine that has nothing else to do"
+        assert "graceful shutdown exceeded" not in server.log, "the stream had to be cut off"
         assert ended.wait(5)
         assert "Traceback" not in server.log
 
@@ -114,5 +112,5 @@ def test_many_first_requests_at_once_are_all_answered(http: httpx2.Client) -> No
     for thread in waiting:
         thread.start()
     for thread in waiting:
-        thread.join(30)
+        thread.join(50)
     assert len(set(sessions)) == 8

@@ -105,9 +105,9 @@ async def test_who_cancels_a_run_that_ends_at_this_very_moment_hears_how_it_ende
             houses.model.will(held)
             live = await house.start()
             await held.showing.wait()
-            cancelling = asyncio.ensure_future(house.runs.cancel(SYSTEM, live.id))
+            cancelling = asyncio.gather(house.runs.cancel(SYSTEM, live.id), return_exceptions=True)
             held.go.set()
-            (outcome,) = await asyncio.gather(cancelling, return_exceptions=True)
+            (outcome,) = await cancelling
             await house.ended(live)
             status = (await house.runs.get(SYSTEM, live.id)).status
             if isinstance(outcome, Conflict):

@@ -8,6 +8,7 @@ from typing import Any
 
 import uvicorn
 from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.prompts.base import UserMessage
 
 
 def demo(cancelled: asyncio.Event | None = None) -> Any:
@@ -43,6 +44,11 @@ def demo(cancelled: asyncio.Event | None = None) -> Any:
         server.add_tool(extra, name="extra")
         await context.notify_tools_changed()
         return "grown"
+
+    @server.prompt()
+    def house_rules() -> list[UserMessage]:
+        """How to behave."""
+        return [UserMessage("Be kind."), UserMessage("Be brief.")]
 
     return server.streamable_http_app()
 

@@ -35,5 +35,5 @@ class Ends:
                 if move.ended and self._sandboxes.has_own(move.run_id):
                     try:
                         await self._sandboxes.end_of_run(move.run_id)
-                    except AgentrtError as exc:  # the pool tries again by itself
-                        log.warning("sandbox.not_ended", run_id=move.run_id, reason=exc.message)
+                    except (AgentrtError, OSError) as exc:  # the pool tries again by itself
+                        log.warning("sandbox.not_ended", run_id=move.run_id, reason=str(exc))

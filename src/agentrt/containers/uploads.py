@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
 from agentrt.files import Blobs
 from agentrt.kernel import Principal
@@ -30,7 +31,8 @@ async def attach(held: Held, blobs: Blobs, who: Principal, asked: AttachFile) ->
 
 async def upload(held: Held, path: str, pieces: AsyncIterator[bytes]) -> Entry:
     """Put what comes there, at once and whole when all of it has come. Invalid, TooLarge."""
-    with held.tree.writing(path, most_bytes=MOST_UPLOADED) as out:
+    with ExitStack() as stack:
+        out = await asyncio.to_thread(stack.enter_context, held.tree.writing(path, most_bytes=MOST_UPLOADED))
         async for piece in pieces:
             if piece:
                 await asyncio.to_thread(out.write, piece)

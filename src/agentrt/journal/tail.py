@@ -49,8 +49,8 @@ class Place:
         if item.seq <= self.seq:
             return []
         missed: list[Record | Delta] = []
-        match item.event:
-            case RunStarted() | ToolStarted() | ToolCompleted() | FinalText() | RunCompleted():  # of every run: what a case tries before it has its price
+        match item.event:  # what most runs have comes first: each case that does not fit has its price
+            case RunStarted() | ToolStarted() | ToolCompleted() | FinalText() | RunCompleted():
                 pass
             case ModelStarted(step=step):
                 self._step, self._shown, self._voided = step, 0, 0

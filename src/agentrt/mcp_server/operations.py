@@ -1,10 +1,7 @@
-"""The OpenAPI operations of `/mcp`, whose handlers leave the raw request to the MCP SDK."""
+"""What the OpenAPI description says of `/mcp`, whose handlers leave the raw request to the MCP SDK."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
-
-from litestar.openapi.spec import Operation
 
 _HEADERS = {
     "MCP-Protocol-Version": "The revision of the protocol; with `2026-07-28` every request stands for itself.",
@@ -38,41 +35,23 @@ _REFUSED = {
 }
 
 
-def _responses(told: Mapping[str, Any], refused: tuple[int, ...]) -> dict[str, Any]:
+_PARAMETERS = [
+    {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+    for name, text in _HEADERS.items()
+]
+
+
+def _operation(told: Mapping[str, Any], refused: tuple[int, ...]) -> dict[str, Any]:
     failures = {str(s): {"description": _REFUSED[s], "content": {"application/json": {"schema": _ANSWER}}} for s in refused}
-    return {**told, **failures}
+    return {"parameters": _PARAMETERS, "responses": {**told, **failures}}
 
 
-def _parameters() -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-        for name, text in _HEADERS.items()
-    ]
+_ANSWERED = {"description": "The answer.", "content": {"application/json": {"schema": _ANSWER}, "text/event-stream": _STREAM}}
+_TOLD = {"description": "What the server tells the session.", "content": {"text/event-stream": _STREAM}}
 
-
-@dataclass
-class Post(Operation):
-    def __post_init__(self) -> None:
-        answer = {
-            "description": "The answer.",
-            "content": {"application/json": {"schema": _ANSWER}, "text/event-stream": _STREAM},
-        }
-        self.parameters = _parameters()  # type: ignore[assignment]
-        self.request_body = {"required": True, "content": {"application/json": {"schema": _REQUEST}}}  # type: ignore[assignment]
-        told = {"200": answer, "202": {"description": "A notification was taken."}}
-        self.responses = _responses(told, (400, 404, 406))  # type: ignore[assignment]
-
-
-@dataclass
-class Listen(Operation):
-    def __post_init__(self) -> None:
-        answer = {"description": "What the server tells the session.", "content": {"text/event-stream": _STREAM}}
-        self.parameters = _parameters()  # type: ignore[assignment]
-        self.responses = _responses({"200": answer}, (400, 404, 406, 409))  # type: ignore[assignment]
-
-
-@dataclass
-class End(Operation):
-    def __post_init__(self) -> None:
-        self.parameters = _parameters()  # type: ignore[assignment]
-        self.responses = _responses({"200": {"description": "The session has ended."}}, (400, 404))  # type: ignore[assignment]
+POST = {
+    **_operation({"200": _ANSWERED, "202": {"description": "A notification was taken."}}, (400, 404, 406)),
+    "request_body": {"required": True, "content": {"application/json": {"schema": _REQUEST}}},
+}
+LISTEN = _operation({"200": _TOLD}, (400, 404, 406, 409))
+END = _operation({"200": {"description": "The session has ended."}}, (400, 404))

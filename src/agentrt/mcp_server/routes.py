@@ -1,12 +1,26 @@
 """`/mcp`: streamable HTTP, the one address of an MCP server."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from litestar import delete, get, post
+from litestar.openapi.spec import Operation
 from litestar.types import ASGIApp
 
-from .operations import End, Listen, Post
+from .operations import END, LISTEN, POST
+
+
+def _told(what: Mapping[str, Any]) -> type[Operation]:
+    """An operation that is described by hand."""
+
+    @dataclass
+    class Told(Operation):
+        def __post_init__(self) -> None:
+            for name, value in what.items():
+                setattr(self, name, value)
+
+    return Told
 
 
 def mcp_routes(handle: ASGIApp) -> Sequence[Any]:
@@ -16,7 +30,7 @@ def mcp_routes(handle: ASGIApp) -> Sequence[Any]:
         "/mcp",
         status_code=200,
         sync_to_thread=False,
-        operation_class=Post,
+        operation_class=_told(POST),
         operation_id="postMcp",
         summary="Send a message of the Model Context Protocol",
         tags=["mcp"],
@@ -28,7 +42,7 @@ def mcp_routes(handle: ASGIApp) -> Sequence[Any]:
     @get(
         "/mcp",
         sync_to_thread=False,
-        operation_class=Listen,
+        operation_class=_told(LISTEN),
         operation_id="listenMcp",
         summary="Listen to a session of the Model Context Protocol",
         tags=["mcp"],
@@ -40,7 +54,7 @@ def mcp_routes(handle: ASGIApp) -> Sequence[Any]:
         "/mcp",
         status_code=200,
         sync_to_thread=False,
-        operation_class=End,
+        operation_class=_told(END),
         operation_id="endMcp",
         summary="End a session of the Model Context Protocol",
         tags=["mcp"],

@@ -1,4 +1,4 @@
-from .parts import File, Image, Message, Part, Role, Text, Thinking, ToolCall, ToolResult, gap, says
+from .parts import File, Image, Message, Part, Role, Text, Thinking, ToolCall, ToolResult, gap, has_attachments, says
 from .usage import Usage
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "ToolResult",
     "Usage",
     "gap",
+    "has_attachments",
     "says",
 ]

@@ -1,5 +1,6 @@
 """The one neutral vocabulary of a conversation: what every provider, tool and store speaks between the edges."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -78,6 +79,17 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def calls(self) -> tuple[ToolCall, ...]:
         return tuple([p for p in self.parts if isinstance(p, ToolCall)])
+
+
+def has_attachments(messages: Iterable[Message]) -> bool:
+    """Whether there is anything but words, so that it matters who reads them."""
+    for message in messages:
+        for part in message.parts:
+            if type(part) is Image or type(part) is File:
+                return True
+            if type(part) is ToolResult and any(type(piece) is not Text for piece in part.parts):
+                return True
+    return False
 
 
 def says(role: Role, text: str) -> Message:

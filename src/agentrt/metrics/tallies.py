@@ -68,7 +68,7 @@ class Tallies:
 
     def see(self, records: Sequence[Record]) -> None:
         for record in records:
-            match record.event:  # what every run has comes first: each case that does not fit has its price
+            match record.event:  # what most runs have comes first: each case that does not fit has its price
                 case ModelStarted() | ToolStarted() | FinalText():
                     pass
                 case RunStarted(agent=agent):

@@ -42,7 +42,7 @@ class Collector:
                 self._see(item)
 
     def _see(self, record: Record) -> None:
-        match record.event:  # what every run has comes first: each case that does not fit has its price
+        match record.event:  # what most runs have comes first: each case that does not fit has its price
             case RunStarted() | ModelStarted() | ToolStarted() | ToolCompleted():
                 pass
             case FinalText(text=text):

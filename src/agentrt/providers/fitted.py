@@ -7,7 +7,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from agentrt.kernel import Invalid
-from agentrt.messages import File, Image, Message, Part, Text, ToolResult
+from agentrt.messages import Image, Message, Part, ToolResult
 
 from .abilities import Abilities
 from .client import Chunk, ModelAsk, ModelClient
@@ -63,18 +63,6 @@ class Fitted:
             return replace(part, url=ask.images.get(part.url) or await fetch(part.url), media_type="")
         except Invalid as exc:
             raise ModelFailure(exc.message, code="invalid_request") from exc
-
-
-def has_attachments(messages: tuple[Message, ...]) -> bool:
-    """Whether there is anything but words, so that it matters who reads them."""
-    for message in messages:
-        for part in message.parts:
-            kind = part.__class__
-            if kind is Image or kind is File:
-                return True
-            if isinstance(part, ToolResult) and any(piece.__class__ is not Text for piece in part.parts):
-                return True
-    return False
 
 
 def _is_away(part: Part) -> bool:

@@ -15,6 +15,7 @@ import structlog
 from agentrt.agents import ConditionFailed, ModelEntry, Retry, holds
 from agentrt.bus import Bus
 from agentrt.kernel import Invalid, Module, ModuleHealth
+from agentrt.messages import has_attachments
 
 from .abilities import Abilities
 from .adapters import speaks
@@ -26,7 +27,7 @@ from .errors import ModelFailure
 from .facts import Facts
 from .fallback import Candidate, Fallback
 from .fitness import Misfit, can_be_forced, misfits
-from .fitted import FetchImage, Fitted, has_attachments, wants_bytes
+from .fitted import FetchImage, Fitted, wants_bytes
 from .listing import Listing
 from .offline import OfflineClient
 from .offline_rules import OfflineRules
@@ -287,7 +288,7 @@ class Providers(Module):
         """The models of the route that take the request; Invalid names what none of them takes."""
         ask = request.ask
         shows = has_attachments(ask.messages)
-        if not (shows or ask.tools or ask.caller_tools or "stop" in ask.parameters):
+        if not (shows or self._asks_much(route, ask)):
             return route  # words are taken by all
         messages = ask.messages if shows else ()
 
@@ -299,6 +300,12 @@ class Providers(Module):
             return fitting(route, request.since, found_in)
         except Unfit as exc:
             raise refusal_of(exc, request) from exc
+
+    def _asks_much(self, route: Route, ask: ModelAsk) -> bool:
+        """Whether, attachments aside, there is anything in `ask` that a model of the route may not take."""
+        if "stop" in ask.parameters or "tool_choice" in ask.parameters:
+            return True
+        return bool(ask.tools or ask.caller_tools) and any(self._abilities(leg.choice).tools is False for leg in route.legs)
 
     def _abilities(self, choice: Choice) -> Abilities:
         """What is known of a model. Only its context size is ever learned later, which nobody asks for here."""

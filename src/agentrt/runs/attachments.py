@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from agentrt.files import Blobs, ImageFetcher
 from agentrt.kernel import Invalid, NotFound, Principal
-from agentrt.messages import File, Image, Message, Part, Text, ToolResult
+from agentrt.messages import File, Image, Message, Part, Text, ToolResult, has_attachments
 
 AnyPart = TypeVar("AnyPart", bound=Part)
 
@@ -24,7 +24,7 @@ MOST_FETCHING = 3
 async def keep_attachments(blobs: Blobs, who: Principal, run_id: str, messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """The messages with every data URL stored and referred to, so that events stay small. Invalid for a bad one, or for a file
     that is not there."""
-    if not any(_has_data(part) or isinstance(part, File) for m in messages for part in m.parts):
+    if not (has_attachments(messages) and any(_has_data(part) or isinstance(part, File) for m in messages for part in m.parts)):
         return messages
     out = []
     for message in messages:
@@ -90,6 +90,8 @@ class Inlined(msgspec.Struct, frozen=True):
 async def inline_files(blobs: Blobs, who: Principal, messages: Sequence[Message]) -> Inlined:
     """The messages with every stored file put in as a data URL, unless it has an address. One whose bytes are gone becomes a
     note."""
+    if not has_attachments(messages):
+        return Inlined(tuple(messages))
     images = await _images_by_address(blobs, who, messages)
     if not any(_has_file(part) for m in messages for part in m.parts):
         return Inlined(tuple(messages), images)

@@ -96,7 +96,7 @@ class _Move:
         self._changes: dict[str, Any] = {}
 
     def add(self, record: e.Record) -> None:
-        match record.event:  # what every run has comes first: each case that does not fit has its price
+        match record.event:  # what most runs have comes first: each case that does not fit has its price
             case e.RunStarted() | e.ModelStarted() | e.ToolStarted() | e.ToolCompleted():
                 return
             case e.FinalText(text=text):

@@ -863,6 +863,29 @@ def fills_shared_memory() -> bool:
     return True
 
 
+@attempt
+def takes_a_pipe_of_many_megabytes() -> bool:
+    _, writer = os.pipe()
+    return fcntl.fcntl(writer, 1031, 64 * 1024 * 1024) >= 64 * 1024 * 1024
+
+
+@attempt
+def reads_along_at_its_own_output() -> bool:
+    """The pipe is the host's: what somebody else may write into it is not this code's to take."""
+    return os.open("/proc/self/fd/1", os.O_RDONLY | os.O_NONBLOCK) > 0
+
+
+@attempt
+def changes_the_rights_of_its_output() -> bool:
+    os.fchmod(1, os.fstat(1).st_mode & 0o777)
+    return True
+
+
+@attempt
+def has_a_folder_open_that_it_did_not_open() -> bool:
+    return any(os.path.isdir(f"/proc/self/fd/{fd}") for fd in range(3, 256))
+
+
 def carry_out(function: Callable[[], object]) -> bool:
     """Whether the attempt succeeded. A child makes it: it may be killed for it, or hang."""
     pid = os.fork()

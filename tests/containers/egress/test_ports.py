@@ -253,3 +253,11 @@ async def test_a_port_that_served_a_box_once_is_known_for_good(ports: Ports, app
     port = await ports.publish(Line(), app.port)
     await ports.withdraw(port)
     assert ports.serves(port) and not ports.serves(app.port)
+
+
+async def test_an_answer_that_cannot_be_read_is_a_refusal_and_no_mistake_of_ours(ports: Ports, app: RawServer, capfd) -> None:
+    app.answer = plain(b"x", b"x-long: " + b"a" * 300_000 + b"\r\n")
+    port = await ports.publish(Line(), app.port)
+    assert (await call(port, get(f"127.0.0.1:{port}"))).startswith(b"HTTP/1.1 403 ")
+    out, err = capfd.readouterr()
+    assert "port.crashed" not in out + err

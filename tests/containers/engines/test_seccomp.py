@@ -4,6 +4,7 @@ import ctypes
 import errno
 import itertools
 import json
+import os
 import platform
 import struct
 from collections.abc import Mapping
@@ -110,6 +111,46 @@ async def test_no_process_gets_namespaces_of_its_own(boxes: Boxes) -> None:
     assert await answers(boxes, {"clone3": (435, 0, 0)}) == {"clone3": "ENOSYS"}
 
 
+# each of the caller, which has no number here but 0: process 1 itself may not name itself as others would
+OF_OTHERS = {"prlimit64": (1, 7, 0, 0), "sched_setaffinity": (1, 0, 0), "sched_setscheduler": (1, 0, 0), "sched_setparam": (1, 0)}
+OF_OTHERS |= {"sched_setattr": (1, 0, 0), "setpriority": (0, 1, 0), "ioprio_set": (1, 1, 0)}
+OF_GROUPS = {"setpriority": (1, 0, 0), "ioprio_set": (2, 0, 0)}
+OF_ITS_OWN = {"prlimit64": (0, 7, 0, 0), "setpriority": (0, 0, 0), "ioprio_set": (1, 0, 0)}
+
+
+@pytest.mark.anyio
+async def test_limits_and_priorities_are_the_callers_own_business_only(boxes: Boxes) -> None:
+    for refused in (OF_OTHERS, OF_GROUPS):
+        told = await answers(boxes, {name: (number(name), *args) for name, args in refused.items()})
+        assert told == dict.fromkeys(refused, "EPERM")
+    told = await answers(boxes, {name: (number(name), *args) for name, args in OF_ITS_OWN.items()})
+    assert told == dict.fromkeys(OF_ITS_OWN, "allowed")
+
+
+NUMBERS = """
+import os, resource, threading
+import numpy, pandas, matplotlib
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from concurrent.futures import ThreadPoolExecutor
+a = numpy.arange(250_000.0).reshape(500, 500)
+assert (a @ numpy.eye(500) == a).all()
+assert list(ThreadPoolExecutor(8).map(lambda n: int((a[n] @ a[n]) > 0), range(4))) == [0 < n or 1 for n in range(4)]
+assert pandas.DataFrame({"n": [1, 2, 3]}).n.sum() == 6
+plt.plot([1, 4, 9]); plt.savefig("/tmp/figure.png")
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1024)); os.nice(1); os.sched_setaffinity(0, os.sched_getaffinity(0))
+print(len(os.listdir("/proc/self/task")), flush=True)
+"""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("threads", [1, 4])
+async def test_numeric_libraries_and_their_threads_work(boxes: Boxes, threads: int) -> None:
+    env = {"OPENBLAS_NUM_THREADS": str(threads), "MPLCONFIGDIR": "/tmp/.matplotlib"}
+    said = await boxes.run(NUMBERS, env=env, limits={"memory_mb": 512, "pids": 24})
+    assert min(threads, os.cpu_count() or 1) <= int(said) <= 24, said
+
+
 USUAL_WORK = """
 import asyncio, multiprocessing, signal, sqlite3, subprocess, tempfile, threading, time, mmap, select
 from concurrent.futures import ThreadPoolExecutor, ProcessPoolExecutor
@@ -213,6 +254,8 @@ def test_the_translation_says_of_every_call_what_the_profile_says(profile: Profi
     samples: list[tuple[int, ...]] = [
         (0,) * 6,
         (2**64 - 1,) * 6,
+        (0, 1, 0, 0, 0, 0),
+        (1, 0, 0, 0, 0, 0),
         *itertools.product((1, 2, 10, 16, 38), (1, 2, 3), (0, 6, 17, 1), [0], [0], [0]),
     ]
     samples += [(flag | 17, 0, 0, 0, 0, 0) for flag in (*NEW_NAMESPACES.values(), 0x1000000, 0x2000000, 0x10F00)]

@@ -208,7 +208,7 @@ async def test_a_pool_knows_nothing_of_what_runs_in_it(open_: Open, paper: Paper
     tools = Mount(source=tmp_path, target="/tools")
     async with open_(min=1, preload=("numpy", "pandas"), mounts=[tools]) as pools:
         await warm(pools, 1)
-        assert paper.specs[0].env == {"AGENTRT_PRELOAD": "numpy,pandas"} and paper.specs[0].command == COMMAND
+        assert paper.specs[0].env["AGENTRT_PRELOAD"] == "numpy,pandas" and paper.specs[0].command == COMMAND
         assert [mount.target for mount in paper.specs[0].mounts] == [
             "/run/agentrt", "/workspace", "/skills", COMMAND[2], "/tools"
         ]  # fmt: skip

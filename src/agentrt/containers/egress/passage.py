@@ -1,6 +1,8 @@
 """One connection through a published port: HTTP is looked at where it begins, anything else goes through as it is."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from .heads import Untrusted, answer_head, end_of_head, is_http, request_head, status_of
 from .relay import PIECE, Ends
@@ -17,12 +19,12 @@ class Passage:
 
     async def carry(self, lost: asyncio.Event) -> None:
         """Until both sides have ended theirs, one is gone, nothing came for a while, or the box is `lost`. Untrusted, with
-        nothing carried yet, where the caller did not mean this port."""
+        nothing carried yet, where the caller did not mean this port, or the box answers what cannot be read."""
         failed: list[Untrusted] = []
 
-        async def out() -> None:
+        async def judged(flow: Coroutine[Any, Any, None]) -> None:
             try:
-                await self._out()
+                await flow
             except Untrusted as exc:
                 failed.append(exc)
                 raise ConnectionAbortedError from None
@@ -32,7 +34,7 @@ class Passage:
                 try:
                     async with asyncio.TaskGroup() as group:
                         ending = group.create_task(self._end_with(lost))
-                        flows = [group.create_task(out()), group.create_task(self._back())]
+                        flows = [group.create_task(judged(flow)) for flow in (self._out(), self._back())]
                         await asyncio.wait(flows)
                         ending.cancel()
                 except* OSError:  # one side is gone: so is the other

@@ -19,6 +19,8 @@ from .slots import Slots
 POOL_LABEL = "agentrt.pool"
 # what programs keep for themselves stays out of the files that a user sees
 HOME = {"HOME": "/workspace", "LANG": "C.UTF-8", "XDG_CACHE_HOME": "/tmp/.cache", "MPLCONFIGDIR": "/tmp/.matplotlib"}
+# libraries take one for each processor of the machine otherwise, which count against the limit of processes
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS", "LOKY_MAX_CPU_COUNT")
 _GONE_S = 10.0
 
 
@@ -33,7 +35,9 @@ class Recipe:
     def __init__(self, pool: str, *, command: Sequence[str], preload: Sequence[str], limits: Limits, timeout_s: float) -> None:
         self.pool, self.limits, self.timeout_s = pool, limits, timeout_s
         self.command, self.resident = tuple(command) or COMMAND, not command
-        self.env = HOME | ({"AGENTRT_PRELOAD": ",".join(preload)} if preload else {})
+        self.env = HOME | dict.fromkeys(THREADS, str(max(1, int(limits.cpus))))
+        if preload:
+            self.env["AGENTRT_PRELOAD"] = ",".join(preload)
 
 
 class Starter:

@@ -198,7 +198,8 @@ class Runner:
             if child.mark[0] or child.told_to_end or self._killing or child.tries == TRIES:
                 self._finish(child, exit_code, "")
             else:  # user code of a job before had killed it: this one has not begun
-                self._start(child.job, *child.frame, child.tries + 1)
+                raw, fds = child.frame
+                self._start(child.job, raw, fds, child.tries + 1)
 
     def _finish(self, child, exit_code, value):
         job, (ended, child.ended) = child.job, (child.ended, "")
@@ -247,10 +248,12 @@ def main(path):
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # process 1 is not reached by signals that it does not handle
     os.environ.setdefault("MPLBACKEND", "Agg")
     os.environ.setdefault("MPLCONFIGDIR", "/tmp/.matplotlib")
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads of a library do not live through a fork
+    threads = os.environ.get("OPENBLAS_NUM_THREADS", "1")
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of what is loaded here: threads of a library do not live through a fork
     gc.disable()
     add_folders(os.environ.get("PYTHONPATH", ""))
     missing = preload(os.environ.get("AGENTRT_PRELOAD", ""))
+    os.environ["OPENBLAS_NUM_THREADS"] = threads
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     control.connect(path)
     runner = Runner(control)
