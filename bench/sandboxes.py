@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from runpy import run_path
 from statistics import median
 
 from agentrt.containers import Limits
@@ -23,8 +24,8 @@ ROUNDS = 5
 BOXES = 16
 IDLE = 12
 BULK_MB = 200
-# a program that prints a JSON object, the name of an attempt → whether it succeeded
-ATTACKS = HERE.parent / os.environ.get("SANDBOX_ATTACKS", "tests/containers/attacks/inside.py")
+# a file with `program()`: the text of one that prints a JSON object, the name of an attempt → whether it succeeded
+ATTACKS = HERE.parent / os.environ.get("SANDBOX_ATTACKS", "tests/containers/attacks/program.py")
 
 
 async def sandbox(ground: Ground) -> Figures:
@@ -79,7 +80,7 @@ def own(desk: Desk, held: Held) -> dict[str, Measure]:
         "sandbox_exec_ms.agentrt": repeated(lambda: desk.execute(held, PRINT), 60),
         "sandbox_link_ms.agentrt": repeated(lambda: run(held, "kernel"), 60),
         "sandbox_once_ms.agentrt": repeated(once, 25),
-        "sandbox_ahead_ms.agentrt": repeated(once, 25, partial(stir, held, 0.02)),
+        "sandbox_ahead_ms.agentrt": repeated(once, 25, partial(stir, held, 0.005)),
         "sandbox_file_ms.agentrt": repeated(file, 60),
     }
 
@@ -143,7 +144,7 @@ async def attacks(ground: Ground) -> Figures:
     tried, succeeded = [], []
     async for place in engines_here(ground):
         async with place.desk(min=1, max=1, limits=Limits(memory_mb=128, pids=40, disk_mb=8, inodes=200)) as desk:
-            done = await desk.execute(await desk.hold(), ATTACKS.read_text(), "python", wall_s=120.0)
+            done = await desk.execute(await desk.hold(), run_path(str(ATTACKS))["program"](), "python", wall_s=120.0)
         if done.outcome.exit_code:
             raise NoGround(f"the attempts did not come to their end: {done.stderr[-500:]}")
         told: dict[str, bool] = json.loads(done.stdout)

@@ -21,7 +21,19 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 YAML = re.compile(r"^```yaml\n(.*?)^```", re.DOTALL | re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 # what events hold but readers are not shown, or need not know
-NOT_SHOWN = {"ask", "boot", "body_hash", "call", "context", "idempotency_key", "only", "parent_run_id", "session_key", "system", "tenant"}
+NOT_SHOWN = {
+    "ask",
+    "boot",
+    "body_hash",
+    "call",
+    "context",
+    "idempotency_key",
+    "only",
+    "parent_run_id",
+    "session_key",
+    "system",
+    "tenant",
+}
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 

@@ -13,7 +13,7 @@ def chat(api, model: str, text: str, **more):
 
 def test_every_example_is_loaded(api):
     health = api.get("/health").json()["modules"]["configs"]
-    assert health["status"] == "ok" and health["detail"]["agents"] == 4 and health["detail"]["offline"] == 1
+    assert health["status"] == "ok" and health["detail"]["agents"] == 5 and health["detail"]["offline"] == 1
 
 
 def test_an_extractor_answers_with_data_whatever_the_caller_asks_for(api):

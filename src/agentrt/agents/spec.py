@@ -207,9 +207,7 @@ class AgentSpec(Spec, frozen=True, dict=True):
     ] = ()
     skills: Annotated[
         tuple[str, ...],
-        Meta(
-            description="The skills it may use, as globs over names; its own, in `NAME/skills/` beside its file, come along."
-        ),
+        Meta(description="The skills it may use, as globs over names; its own, in `NAME/skills/` beside its file, come along."),
     ] = ()
     prompt_from: Annotated[
         str,

@@ -3,6 +3,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
+from runpy import run_path
 
 import pytest
 
@@ -14,7 +15,7 @@ from agentrt.containers.runner import Job, Outcome
 from agentrt.containers.workspaces import Holder, Workspaces
 from agentrt.kernel import SystemClock
 
-INSIDE = Path(__file__).parent / "inside.py"
+PROGRAM = Path(__file__).parent / "program.py"
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def attempts() -> str:
-    return INSIDE.read_text()
+    return run_path(str(PROGRAM))["program"]()
 
 
 class Person:

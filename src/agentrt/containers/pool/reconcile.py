@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import secrets
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import structlog
 
 from ..engines import INSTANCE_LABEL, Engine
 from ..workspaces import slots, umount_stale
-from .slots import remove_folders
+from .slots import RUNNER_FOLDER, remove_folders
 
 log = structlog.get_logger()
 
@@ -54,6 +55,7 @@ async def reconcile(engine: Engine, runtime: Path, instance: str, *, can_mount: 
 def _clear_folders(runtime: Path, can_mount: bool) -> None:
     runtime.mkdir(parents=True, exist_ok=True)
     runtime.chmod(0o700)
+    shutil.rmtree(runtime / RUNNER_FOLDER, ignore_errors=True)
     if can_mount:
         umount_stale(runtime)
     for folder in (runtime, runtime / "slots"):

@@ -1,4 +1,4 @@
-"""Boxes that are not pooled: each has limits and an environment of its own, and is there until it is removed."""
+"""Boxes that are not pooled: each has limits of its own, and is there until it is removed."""
 
 import asyncio
 import os
@@ -35,7 +35,6 @@ class SingleSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     image: str
     limits: Limits = Limits()
-    env: Mapping[str, str] = {}
     command: tuple[str, ...] = ()
 
 
@@ -237,7 +236,7 @@ class Singles:
         box.workspace = workspace = await workspaces.open(single.holder)
         box.slot = slot = self._with.slots.take(box.id)
         mounts = later_mounts(slot) if workspaces.can_mount else fixed_mounts(slot, workspace.path, {})
-        await self._stock.stand(box, lambda: self._with.starter.start(box, recipe, mounts, spec.env))
+        await self._stock.stand(box, lambda: self._with.starter.start(box, recipe, mounts))
         box.states.move("creating", 0, "leased")
         if workspaces.can_mount:
             await workspace.attach(slot.workspace, slot.uid)

@@ -16,6 +16,7 @@ from ..workspaces import bind, unmount
 
 FIRST_UID = 200_000
 LAST_UID = 265_535
+RUNNER_FOLDER = "runner"
 CONTROL, WORKSPACE, SKILLS = "/run/agentrt", "/workspace", "/skills"
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from agentrt.kernel import TimedOut, Unavailable
@@ -14,7 +15,7 @@ from ..runner import COMMAND, RUNNER, Dock, RunnerLink
 from ..spec import Limits
 from .box import SAID, Box
 from .outlet import Outlet
-from .slots import Slots
+from .slots import RUNNER_FOLDER, Slots
 
 POOL_LABEL = "agentrt.pool"
 # what programs keep for themselves stays out of the files that a user sees
@@ -49,23 +50,30 @@ class Starter:
     ) -> None:
         self._engine, self._slots, self._instance = engine, slots, instance
         self._mounts, self._outlet = tuple(mounts), outlet
-        self._runner = Mount(source=runtime / "runner", target=COMMAND[2])
+        self._runner = Mount(source=runtime / RUNNER_FOLDER, target=COMMAND[2])
+        self._laying = threading.Lock()
+        self._ended = False
 
     def install(self) -> None:
-        """Lay out the runner; while no box stands. OSError."""
+        """Lay out the runner; while no box stands. Nothing after `uninstall`, which a thread cannot be kept from. OSError."""
         import compileall  # a start of the server has no use for it
 
-        place = self._runner.source
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(RUNNER, place, ignore=shutil.ignore_patterns("__pycache__"))
-        compileall.compile_dir(place, ddir=COMMAND[2], quiet=2)  # for boxes whose Python is ours; others compile it themselves
-        for path in (place, *place.rglob("*")):
-            path.chmod(0o755 if path.is_dir() else 0o644)
+        with self._laying:
+            if self._ended:
+                return
+            place = self._runner.source
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(RUNNER, place, ignore=shutil.ignore_patterns("__pycache__"))
+            compileall.compile_dir(place, ddir=COMMAND[2], quiet=2)  # for boxes whose Python is ours; others do it themselves
+            for path in (place, *place.rglob("*")):
+                path.chmod(0o755 if path.is_dir() else 0o644)
 
     def uninstall(self) -> None:
-        shutil.rmtree(self._runner.source, ignore_errors=True)
+        with self._laying:
+            self._ended = True
+            shutil.rmtree(self._runner.source, ignore_errors=True)
 
-    async def start(self, box: Box, recipe: Recipe, mounts: Sequence[Mount], env: Mapping[str, str] | None = None) -> None:
+    async def start(self, box: Box, recipe: Recipe, mounts: Sequence[Mount]) -> None:
         """Start `box`, which has a slot already, and wait until its runner dialled home.
 
         EngineUnavailable, ImageMissing, Invalid, OSError; TimedOut where it did not dial home; Unavailable where it ended
@@ -83,7 +91,7 @@ class Starter:
                 command=recipe.command,
                 uid=slot.uid,
                 limits=recipe.limits,
-                env={**recipe.env, **(env or {})},
+                env=recipe.env,
                 mounts=(*mounts, *((self._runner,) if recipe.resident else ()), *self._mounts),
                 labels={INSTANCE_LABEL: self._instance, POOL_LABEL: recipe.pool},
             )
