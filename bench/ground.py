@@ -84,6 +84,7 @@ class Ground:
         clock = SystemClock()
         try:
             async with Station(options, self.folder, clock, Bus(), None, settle_s=SETTLE_S) as station:
+                station.begin()
                 blobs = Blobs(self.scratch / "blobs", Database(f"sqlite+aiosqlite:///{self.scratch}/blobs.db"), clock)
                 sandboxes = Sandboxes(station, blobs, clock, lambda agent: {})
                 yield Desk(station, sandboxes, await station.pool("code"), self.engine, instance)

@@ -75,6 +75,8 @@ class _Server(uvicorn.Server):
         host, port = sockets[0].getsockname()[:2]
         url = f"http://{_shown(host)}:{port}"
         log.info("server.listening", url=url)
+        for module in self._app.modules:
+            module.listening()
         if self._announce is not None:
             self._announce(self._app, url)
 

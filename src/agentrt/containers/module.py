@@ -78,6 +78,9 @@ class Containers(Module):
     def health(self) -> ModuleHealth:
         return ModuleHealth(self._station.health, self._station.detail())
 
+    def listening(self) -> None:
+        self._station.begin()
+
     async def __aenter__(self) -> Self:
         if self._egress is not None:
             await self._stack.enter_async_context(self._egress)

@@ -66,14 +66,17 @@ class Station:
         await self._group.__aenter__()
         if self._options.engine == "none":
             self._found_out.set()
-        else:
-            self._task = self._group.create_task(self._keep(), name="container engine")
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         if self._task is not None:
             self._task.cancel()
         await self._group.__aexit__(None, None, None)
+
+    def begin(self) -> None:
+        """Look for an engine from now on, behind whatever else goes on. Once."""
+        if self._options.engine != "none":
+            self._task = self._group.create_task(self._keep(), name="container engine")
 
     # what callers ask
 

@@ -33,6 +33,9 @@ class Module:
     def health(self) -> ModuleHealth:
         return ModuleHealth("ok")
 
+    def listening(self) -> None:
+        """The server answers requests now: what need not be there before may begin to come up."""
+
     async def __aenter__(self) -> Self:
         return self
 

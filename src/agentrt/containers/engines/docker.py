@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import msgspec
@@ -198,6 +199,8 @@ class DockerEngine:
         return [tag.removeprefix(_PODMANS) for tag in tags]
 
     async def _ready(self) -> _Host:
+        if self._host is None:
+            await asyncio.to_thread(import_module, "aiodocker")  # a tenth of a second, in which others are answered
         host = self._host or _host(await self._ask(lambda docker: docker.system.info()), await self._ask(lambda d: d.version()))
         self._host = host
         return host
