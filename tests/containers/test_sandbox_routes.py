@@ -164,6 +164,25 @@ def test_an_uploaded_file_is_put_into_the_workspace(desk: Desks) -> None:
     assert mine.client.post(f"{mine.path}/files", json={"file_id": "file_" + "0" * 32}).status_code == 404
 
 
+def test_an_uploaded_archive_is_unpacked_and_a_hostile_one_refused_whole(desk: Desks) -> None:
+    mine = desk("ivy")
+
+    def packed(**files: str) -> str:
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as out:
+            for name, text in files.items():
+                out.writestr(name.replace("_up_", "../"), text)
+        sent = {"file": ("data.zip", archive.getvalue())}
+        return mine.client.post("/v1/files", files=sent, data={"purpose": "user_data"}).json()["id"]
+
+    good = mine.client.post(f"{mine.path}/unpack", json={"file_id": packed(one="1", two="22"), "path": "in"})
+    assert (good.status_code, good.json()) == (201, {"paths": ["in/one", "in/two"], "files": 2})
+    assert mine.run("open('in/two').read()")["result"] == "'22'"
+    bad = mine.client.post(f"{mine.path}/unpack", json={"file_id": packed(fine="1", _up_out="2"), "path": "bad"})
+    assert bad.status_code == 400 and "out" in bad.json()["detail"]
+    assert mine.client.get(f"{mine.path}/files/bad/fine").status_code == 404
+
+
 def test_a_users_sessions_share_a_workspace_where_that_was_asked_for(desk: Desks) -> None:
     one, two = desk("jan", session="1", workspace="user"), desk("jan", session="2", workspace="user")
     assert one.view["id"] == two.view["id"] and one.view["session"] is None

@@ -18,7 +18,7 @@ from .calling import Executed, executed, headers_of
 from .downloads import as_attachment, pieces_of, zip_of
 from .requests import Front
 from .streams import Streams
-from .uploads import attach, upload
+from .uploads import attach, unpack, upload
 from .views import (
     AcquireSandbox,
     AttachFile,
@@ -30,6 +30,7 @@ from .views import (
     SandboxDetail,
     SandboxList,
     SandboxView,
+    Unpacked,
     file_list,
     file_view,
     sandbox_detail,
@@ -235,6 +236,24 @@ def _changes(front: Front) -> Sequence[Any]:
         held = sandboxes.get(who, sandbox_id)
         return file_view(await attach(held, blobs, who, data))
 
+    @post(
+        "/sandboxes/{sandbox_id:str}/unpack",
+        status_code=201,
+        tags=TAGS,
+        summary="Unpack an uploaded archive into the workspace",
+        operation_id="unpackFile",
+        responses=NO_FILE | problems({413: "The workspace is full, or the archive unpacks to too much."}),
+    )
+    async def unpack_file(
+        sandbox_id: FromPath[str],
+        data: JSONBody[AttachFile],
+        blobs: NamedDependency[Blobs],
+        who: NamedDependency[Principal],
+    ) -> Unpacked:
+        """A zip or a tar (also .gz, .bz2, .xz) of files and folders. One that leads out, links, or is a bomb is refused whole."""
+        paths = await unpack(sandboxes.get(who, sandbox_id), blobs, who, data)
+        return Unpacked(paths[:1000], len(paths))
+
     @put(
         "/sandboxes/{sandbox_id:str}/files/{path:path}",
         status_code=200,
@@ -265,4 +284,4 @@ def _changes(front: Front) -> Sequence[Any]:
         held = sandboxes.get(who, sandbox_id)
         await asyncio.to_thread(held.tree.delete, path[1:], recursive=recursive)
 
-    return (attach_file, write, remove_file)
+    return (attach_file, unpack_file, write, remove_file)

@@ -9,7 +9,7 @@ from agentrt.kernel import Principal
 
 from .sandboxes import Held
 from .views import AttachFile
-from .workspaces import Entry
+from .workspaces import Entry, safe_extract
 
 MOST_UPLOADED = 1024 * 1024 * 1024
 PIECE = 1024 * 1024
@@ -17,16 +17,28 @@ PIECE = 1024 * 1024
 
 async def attach(held: Held, blobs: Blobs, who: Principal, asked: AttachFile) -> Entry:
     """Put a stored file there. NotFound, Invalid, TooLarge."""
-    blob, source = await blobs.locate(who, asked.file_id)
+    blob, file = await blobs.open(who, asked.file_id)
     path = asked.path or blob.name.replace("\\", "/").rpartition("/")[2] or blob.id
 
     def copy() -> Entry:
-        with source.open("rb") as file, held.tree.writing(path, most_bytes=MOST_UPLOADED) as out:
+        with file, held.tree.writing(path, most_bytes=MOST_UPLOADED) as out:
             while piece := file.read(PIECE):
                 out.write(piece)
         return held.tree.stat(path)
 
     return await asyncio.to_thread(copy)
+
+
+async def unpack(held: Held, blobs: Blobs, who: Principal, asked: AttachFile) -> list[str]:
+    """Unpack a stored zip or tar into a folder there; the paths of its files. NotFound; Invalid, TooLarge for an archive that
+    is refused, and then nothing of it stays."""
+    _, file = await blobs.open(who, asked.file_id)
+
+    def extract() -> list[str]:
+        with file:
+            return safe_extract(file, held.tree, asked.path or ".")
+
+    return await asyncio.to_thread(extract)
 
 
 async def upload(held: Held, path: str, pieces: AsyncIterator[bytes]) -> Entry:

@@ -32,10 +32,17 @@ class ExecuteCode(Body, frozen=True):
 
 
 class AttachFile(Body, frozen=True):
-    """An uploaded file to put into the workspace: under its own name, or at `path`."""
+    """An uploaded file to put into the workspace: under its own name, or at `path`; an archive to unpack: into that folder."""
 
     file_id: str
     path: str | None = None
+
+
+class Unpacked(msgspec.Struct, frozen=True):
+    """Paths of the files that an archive held, at most 1000 of them; `files` is how many there were."""
+
+    paths: list[str]
+    files: int
 
 
 class DiskView(msgspec.Struct, frozen=True):
