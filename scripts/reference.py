@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from agentrt.agents import CONDITION_VARIABLES, RUN_VARIABLES, STATIC_VARIABLES, AgentSpec
-from agentrt.containers import Upstream
+from agentrt.containers import ContainerOptions, PoolSpec, Upstream
 from agentrt.settings import Options
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -48,12 +48,23 @@ def upstream() -> str:
     return table(("key", "value", "default", "what it does"), [(f"`{name}`", *rest) for name, *rest in keys_of(Upstream)])
 
 
+def containers() -> str:
+    told = [row for row in keys_of(ContainerOptions) if not row[0].startswith(("pools", "upstreams"))]
+    return table(("key", "value", "default", "what it does"), [(f"`{name}`", *rest) for name, *rest in told])
+
+
+def pool() -> str:
+    return table(("key", "value", "default", "what it does"), [(f"`{name}`", *rest) for name, *rest in keys_of(PoolSpec)])
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "agent": agent,
     "variables": variables,
     "conditions": conditions,
     "upstream": upstream,
+    "containers": containers,
+    "pool": pool,
 }
 
 
@@ -119,8 +130,8 @@ def kind(node: Json, root: Json) -> str:
 
 
 def limits(node: Json) -> str:
-    words = (("minimum", "from {:g}"), ("exclusiveMinimum", "over {:g}"), ("maximum", "to {:g}"))
-    said = [text.format(node[name]) for name, text in words if name in node]
+    words = (("minimum", "from"), ("exclusiveMinimum", "over"), ("maximum", "to"))
+    said = [f"{word} {node[name]:.12g}" for name, word in words if name in node]
     return f" {' '.join(said)}" if said else ""
 
 

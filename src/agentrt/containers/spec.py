@@ -37,6 +37,12 @@ class PoolSpec(Spec, frozen=True):
     preload: Annotated[tuple[str, ...], Meta(description="Python modules that the runner imports before it is handed out.")] = ()
     min: Annotated[int, Meta(ge=0, le=1000, description="Containers kept warm, that nobody has used yet.")] = 2
     max: Annotated[int, Meta(ge=1, le=10_000, description="Containers of this kind at once, warm ones included.")] = 50
+    max_per_user: Annotated[
+        int,
+        Meta(
+            ge=1, le=10_000, description="Containers that one user may have at once; another one takes the place of an idle one."
+        ),
+    ] = 20
     refill_per_s: Annotated[float, Meta(gt=0, le=100, description="Containers started a second, at most.")] = 5.0
     queue: Annotated[int, Meta(ge=0, le=100_000, description="Callers that may wait for a container; more are refused.")] = 100
     queue_wait_s: Annotated[float, Meta(ge=0, le=3600, description="Seconds that a caller waits before it is refused.")] = 30.0

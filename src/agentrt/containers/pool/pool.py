@@ -14,6 +14,7 @@ from .box import DEATHS, Box, Why
 from .idle import Idle
 from .lease import Lease
 from .refill import Refill
+from .share import Shares
 from .slots import fixed_mounts
 from .stock import Stock
 from .supplies import Grant, PoolStats, Supplies
@@ -29,6 +30,7 @@ class Pool:
         self._stock = Stock(name, supplies, self._group)
         self._refill = Refill(name, spec, supplies, self._stock)
         self._idle = Idle(spec, self._stock, self._refill)
+        self._shares = Shares(spec.max_per_user, self._stock)
         self._doors: WeakValueDictionary[Holder, asyncio.Lock] = WeakValueDictionary()
         self._keepers: list[asyncio.Task[None]] = []
 
@@ -69,7 +71,8 @@ class Pool:
             door = self._doors.setdefault(holder, asyncio.Lock())
             async with door:
                 if (lease := self.find(holder)) is None:
-                    lease = await self._bind(holder, views or {}, grant, expires_s or self.spec.remove_after_s)
+                    with self._shares.one_more(holder):
+                        lease = await self._bind(holder, views or {}, grant, expires_s or self.spec.remove_after_s)
         if views is not None and lease.views != views and self._refill.ahead and lease.box.slot is not None:
             self._with.slots.hide(lease.box.slot)
             self._with.slots.show(lease.box.slot, views)
