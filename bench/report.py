@@ -30,7 +30,7 @@ class Row(msgspec.Struct, frozen=True):
         return value <= bound if self.direction == "at most" else value >= bound
 
     def shown_bound(self, bound: float) -> str:
-        return f"{'<=' if self.direction == 'at most' else '>='} {bound:.3g}{' x' if self.relative else ''}"
+        return f"{'<=' if self.direction == 'at most' else '>='} {bound:.6g}{' x' if self.relative else ''}"
 
 
 SANDBOX_ROWS = (
