@@ -1,5 +1,10 @@
 """What tests everywhere may ask for; the fixtures themselves are in tests/fixtures/."""
 
+import signal
+
+# a shell that starts the tests in the background has Ctrl-C ignored, and what they start would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 pytest_plugins = [
     # each before those that build upon it
     "fixtures.dockerd",
