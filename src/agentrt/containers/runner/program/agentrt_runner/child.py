@@ -25,7 +25,8 @@ def live(channel, mark):
     os.closerange(CHANNEL + 1, max(4096, os.sysconf("SC_OPEN_MAX")))
     channel = socket.socket(fileno=CHANNEL)
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGTERM):
+    # also what whoever started the server had ignored, such as nohup
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     me = _grow_up()
     raw, fds = receive(channel)
