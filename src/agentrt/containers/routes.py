@@ -58,7 +58,7 @@ def sandbox_routes(front: Front, streams: Streams) -> Sequence[Any]:
 
 def file_routes(front: Front) -> Sequence[Any]:
     """The handlers of `/sandboxes/{id}/files`."""
-    return (*_looks(front), *_changes(front))
+    return (*_looks(front), *_changes(front), _unpacking(front))
 
 
 def _lists(front: Front) -> Sequence[Any]:
@@ -216,6 +216,30 @@ def _looks(front: Front) -> Sequence[Any]:
     return (list_files, download, zipped)
 
 
+def _unpacking(front: Front) -> Any:
+    sandboxes = front.sandboxes
+
+    @post(
+        "/sandboxes/{sandbox_id:str}/unpack",
+        status_code=201,
+        tags=TAGS,
+        summary="Unpack an uploaded archive into the workspace",
+        operation_id="unpackFile",
+        responses=NO_FILE | problems({413: "The workspace is full, or the archive unpacks to too much."}),
+    )
+    async def unpack_file(
+        sandbox_id: FromPath[str],
+        data: JSONBody[AttachFile],
+        blobs: NamedDependency[Blobs],
+        who: NamedDependency[Principal],
+    ) -> Unpacked:
+        """A zip or a tar (also .gz, .bz2, .xz) of files and folders. One that leads out, links, or is a bomb is refused whole."""
+        paths = await unpack(sandboxes.get(who, sandbox_id), blobs, who, data)
+        return Unpacked(paths[:1000], len(paths))
+
+    return unpack_file
+
+
 def _changes(front: Front) -> Sequence[Any]:
     sandboxes = front.sandboxes
 
@@ -235,24 +259,6 @@ def _changes(front: Front) -> Sequence[Any]:
     ) -> FileView:
         held = sandboxes.get(who, sandbox_id)
         return file_view(await attach(held, blobs, who, data))
-
-    @post(
-        "/sandboxes/{sandbox_id:str}/unpack",
-        status_code=201,
-        tags=TAGS,
-        summary="Unpack an uploaded archive into the workspace",
-        operation_id="unpackFile",
-        responses=NO_FILE | problems({413: "The workspace is full, or the archive unpacks to too much."}),
-    )
-    async def unpack_file(
-        sandbox_id: FromPath[str],
-        data: JSONBody[AttachFile],
-        blobs: NamedDependency[Blobs],
-        who: NamedDependency[Principal],
-    ) -> Unpacked:
-        """A zip or a tar (also .gz, .bz2, .xz) of files and folders. One that leads out, links, or is a bomb is refused whole."""
-        paths = await unpack(sandboxes.get(who, sandbox_id), blobs, who, data)
-        return Unpacked(paths[:1000], len(paths))
 
     @put(
         "/sandboxes/{sandbox_id:str}/files/{path:path}",
@@ -284,4 +290,4 @@ def _changes(front: Front) -> Sequence[Any]:
         held = sandboxes.get(who, sandbox_id)
         await asyncio.to_thread(held.tree.delete, path[1:], recursive=recursive)
 
-    return (attach_file, unpack_file, write, remove_file)
+    return (attach_file, write, remove_file)

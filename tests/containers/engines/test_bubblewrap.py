@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -49,7 +50,9 @@ def engine(request: pytest.FixtureRequest, bubblewrap_folder: Path) -> Bubblewra
 
 
 def groups(box_id: str) -> list[Path]:
-    return [path for path in Path("/sys/fs/cgroup").glob(f"**/agentrt/{box_id}") if path.is_dir()]
+    while True:
+        with suppress(FileNotFoundError):  # others go while we look
+            return [path for path in Path("/sys/fs/cgroup").glob(f"**/agentrt/{box_id}") if path.is_dir()]
 
 
 def gone(pid: int, seconds: float = 10) -> bool:
