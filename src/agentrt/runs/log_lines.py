@@ -8,7 +8,7 @@ import time
 
 import structlog
 
-from agentrt.events import Record, wire_name
+from agentrt.events import Record, RunQueued, RunStarted, wire_name
 from agentrt.journal import Journal
 
 from .drive import Drive
@@ -21,8 +21,7 @@ def run_began(drive: Drive) -> None:
     if drive.spec.logging not in ("info", "debug"):
         return
     accepted = drive.known.accepted
-    model = f"{accepted.provider}/{accepted.model}"
-    log.info("run.started", run_id=drive.known.run_id, agent=accepted.agent, model=model, mode=accepted.mode)
+    log.info("run.started", run_id=drive.known.run_id, agent=accepted.agent, model=_model(accepted), mode=accepted.mode)
 
 
 def run_ended(drive: Drive) -> None:
@@ -35,7 +34,7 @@ def run_ended(drive: Drive) -> None:
         f"run.{state.status}",
         run_id=state.run_id,
         agent=state.accepted.agent,
-        model=f"{state.accepted.provider}/{state.accepted.model}",
+        model=_model(state.accepted),
         duration_s=round(time.time() - state.at / 1e6, 3),
         input_tokens=state.usage.input,
         output_tokens=state.usage.output,
@@ -56,3 +55,8 @@ async def log_events(journal: Journal, run_id: str, after: int) -> None:
                     log.debug("run.event", run_id=run_id, seq=item.seq, type=wire_name(type(item.event).__name__))
     except Exception as exc:  # whatever keeps the log from being followed, the run itself goes on
         log.debug("run.not_followed", run_id=run_id, reason=str(exc))
+
+
+def _model(accepted: RunStarted | RunQueued) -> str | None:
+    """None for a run that is one tool call and asks no model."""
+    return f"{accepted.provider}/{accepted.model}" if accepted.model else None

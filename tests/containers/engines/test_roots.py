@@ -9,8 +9,8 @@ import pytest
 
 from agentrt.containers import ContainerOptions, Images
 from agentrt.containers.engines import BubblewrapEngine
-from agentrt.containers.engines.mounting import unmount
 from agentrt.containers.engines.roots import Roots
+from agentrt.containers.mounts import unmount
 from agentrt.kernel import Conflict
 from fixtures.boxes import Boxes
 from fixtures.images import IMAGES

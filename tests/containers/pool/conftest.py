@@ -10,9 +10,9 @@ import pytest
 from agentrt.bus import Bus
 from agentrt.containers import PoolSpec
 from agentrt.containers.engines import INSTANCE_LABEL, Engine
+from agentrt.containers.mounts import unmount_below
 from agentrt.containers.pool import Pools
 from agentrt.containers.workspaces import Holder, Workspaces, umount_stale
-from agentrt.containers.workspaces.mounts import unmount_below
 from agentrt.kernel import SystemClock
 from fixtures.paper_engine import PaperEngine, folders
 

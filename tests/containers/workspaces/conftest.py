@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from agentrt.containers.mounts import unmount_below
 from agentrt.containers.workspaces import Tree, Workspaces, umount_stale
-from agentrt.containers.workspaces.mounts import unmount_below
 
 Open = Callable[..., AbstractAsyncContextManager[Workspaces]]
 

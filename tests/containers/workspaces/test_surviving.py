@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agentrt.containers.workspaces import Holder, Workspaces, bind, umount_stale, unmount
-from agentrt.containers.workspaces.mounts import mount_points
+from agentrt.containers.mounts import bind, mount_points, unmount
+from agentrt.containers.workspaces import Holder, Workspaces, umount_stale
 from agentrt.kernel import Unavailable
 from fixtures.slots import UID, a_slot, as_user, mounted_below
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agentrt.containers.mounts import mount_points
 from agentrt.containers.workspaces import About, Holder, Size, Workspaces, slots, umount_stale
-from agentrt.containers.workspaces.mounts import mount_points
 from agentrt.kernel import Conflict, NotFound, TooLarge, Unavailable
 from fixtures.slots import UID, a_slot, as_user, mounted_below
 

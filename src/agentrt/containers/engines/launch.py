@@ -19,12 +19,12 @@ import structlog
 from agentrt.kernel import Invalid
 
 from ..errors import EngineUnavailable, ImageMissing
+from ..mounts import mount_memory, unmount_all
 from ..spec import MIB
 from .cgroups import Cgroups
 from .engine import BoxSpec
 from .hardening import HIDDEN, HOSTNAME, PATH, SHM_BYTES, TMP_INODES, ULIMITS
 from .lifeline import Lifeline
-from .mounting import mount_tmpfs, unmount
 from .records import Records, kill
 from .seccomp import compiled
 
@@ -62,11 +62,11 @@ class Launcher:
         try:
             self._cgroups.make(spec.id, spec.limits)
             if self._as_root:
-                mount_tmpfs(folder / "tmp", spec.limits.tmp_mb * MIB, TMP_INODES)
+                mount_memory(folder / "tmp", spec.limits.tmp_mb * MIB, TMP_INODES)
             try:
                 return self._start(spec, [*self._view(spec, rootfs), *self._command(spec, rootfs)])
             finally:  # bubblewrap holds its own copy by now
-                unmount(folder / "tmp")
+                self._unmount(spec.id)
         except BaseException:
             self.clear(spec.id)
             raise
@@ -84,10 +84,14 @@ class Launcher:
 
     def clear(self, box_id: str) -> None:
         """Forget a box whose process 1 has ended."""
-        unmount(self._records.folder(box_id) / "tmp")
+        self._unmount(box_id)
         with suppress(TimeoutError):
             self._cgroups.remove(box_id)
         self._records.forget(box_id)
+
+    def _unmount(self, box_id: str) -> None:
+        if self._as_root:
+            unmount_all(self._records.folder(box_id) / "tmp")
 
     def _start(self, spec: BoxSpec, args: Sequence[str]) -> Started:
         with ExitStack() as stack:

@@ -14,10 +14,11 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from .mounting import unmount
+from ..mounts import unmount_all
 
 _PATIENCE_S = 10.0
 _MARK = "view-"
+
 log = structlog.get_logger()
 
 
@@ -73,7 +74,7 @@ class Roots:
     def _mount(self, rootfs: Path, place: Path) -> None:
         if not self._swept:
             self._sweep()
-        unmount(place)
+        unmount_all(place)
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         options = f"ro,nosuid,nodev,lowerdir={rootfs.name}:{_mark(rootfs.parent)}"
         subprocess.run(
@@ -109,5 +110,5 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 def _clear(place: Path) -> None:
     with suppress(OSError):
-        unmount(place)
+        unmount_all(place)
         place.rmdir()

@@ -12,7 +12,7 @@ import msgspec
 from agentrt.kernel import Invalid, Unavailable
 
 from ..engines import Mount
-from ..workspaces import bind, unmount
+from ..mounts import bind, unmount
 
 FIRST_UID = 200_000
 LAST_UID = 265_535

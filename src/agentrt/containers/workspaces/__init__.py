@@ -1,6 +1,5 @@
 from .archive import Caps, safe_extract
 from .holder import Holder
-from .mounts import bind, unmount
 from .note import Note
 from .service import Workspaces
 from .shelf import About
@@ -22,9 +21,7 @@ __all__ = [
     "Usage",
     "Workspace",
     "Workspaces",
-    "bind",
     "safe_extract",
     "slots",
     "umount_stale",
-    "unmount",
 ]

@@ -20,9 +20,9 @@ import structlog
 
 from agentrt.kernel import NotFound, Unavailable
 
+from ..mounts import can_bind, share_tree, unmount, unmount_below
 from .holder import Holder
 from .idmaps import OWNER, open_idmap
-from .mounts import can_bind, share_tree, unmount, unmount_below
 from .tree import Size
 from .volume import make_volume, mount_volume
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .mounts import share_tree, unmount_below
+from ..mounts import share_tree, unmount_below
 
 
 def slots(runtime: Path) -> Path:

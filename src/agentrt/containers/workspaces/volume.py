@@ -7,9 +7,9 @@ from pathlib import Path
 
 from agentrt.kernel import Unavailable
 
+from ..mounts import NOATIME, NODEV, NOSUID, mount
 from .idmaps import OWNER
 from .loops import Loop
-from .mounts import NOATIME, NODEV, NOSUID, mount
 
 _MIB = 1024 * 1024
 _BLOCK, _INODE, _JOURNAL_MB = 4096, 256, 4

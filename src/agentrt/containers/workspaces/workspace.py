@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from agentrt.kernel import Conflict, Unavailable
 
+from ..mounts import bind, unmount
 from .holder import Holder
 from .idmaps import OWNER
-from .mounts import bind, unmount
 from .note import Note
 from .shelf import FILES
 from .tree import Size, Tree

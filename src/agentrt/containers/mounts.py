@@ -43,6 +43,12 @@ def mount(source: str, target: Path | str, kind: str = "", flags: int = 0, optio
         raise _failure(target)
 
 
+def mount_memory(target: Path, size: int, inodes: int) -> None:
+    """A file system in memory at `target`, which is made where it is not there; OSError."""
+    target.mkdir(exist_ok=True)
+    mount("tmpfs", target, "tmpfs", NOSUID | NODEV, f"size={size},nr_inodes={inodes},mode=1777")
+
+
 def unmount(target: Path | str) -> bool:
     """Take away what is mounted on top of `target` at once, also while it is in use; whether there was anything."""
     if _LIBC.umount2(os.fsencode(target), _MNT_DETACH | _UMOUNT_NOFOLLOW) == 0:
@@ -50,6 +56,12 @@ def unmount(target: Path | str) -> bool:
     if ctypes.get_errno() in (errno.EINVAL, errno.ENOENT):
         return False
     raise _failure(target)
+
+
+def unmount_all(target: Path) -> None:
+    """The same for everything that is mounted there, one on top of the other."""
+    while unmount(target):
+        pass
 
 
 def bind(source: int | Path, target: Path, *, userns: int = -1, read_only: bool = False) -> None:
