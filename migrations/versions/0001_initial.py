@@ -105,10 +105,10 @@ def upgrade() -> None:
     with op.batch_alter_table("runs", schema=None) as batch_op:
         batch_op.create_index(
             "ix_runs_live",
-            ["status"],
+            ["id"],
             unique=False,
-            sqlite_where=sa.text("status IN ('queued', 'running', 'paused_checkpoint')"),
-            postgresql_where=sa.text("status IN ('queued', 'running', 'paused_checkpoint')"),
+            sqlite_where=sa.text("ended_at IS NULL"),
+            postgresql_where=sa.text("ended_at IS NULL"),
         )
         batch_op.create_index(
             "ix_runs_session_id",
@@ -148,8 +148,8 @@ def downgrade() -> None:
         )
         batch_op.drop_index(
             "ix_runs_live",
-            sqlite_where=sa.text("status IN ('queued', 'running', 'paused_checkpoint')"),
-            postgresql_where=sa.text("status IN ('queued', 'running', 'paused_checkpoint')"),
+            sqlite_where=sa.text("ended_at IS NULL"),
+            postgresql_where=sa.text("ended_at IS NULL"),
         )
 
     op.drop_table("runs")

@@ -5,7 +5,7 @@ breaker) is put around it in fallback.py.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self, cast
 
@@ -128,7 +128,7 @@ class Providers(Module):
         names the part of `request` that none of them takes.
         """
         entries = _entries_of(chain)
-        found = self._find(entries, request or _ORDINARY, log.info if request else log.debug)
+        found = self._find(entries, request or _ORDINARY)
         if not found.legs and request is None:
             found = find_route(entries, "", lambda _: True, self._directory())
         if not found.legs:
@@ -142,7 +142,7 @@ class Providers(Module):
         """Who answers for a chain: the first model that can be asked, the next where it fails."""
 
         def candidates(ask: ModelAsk) -> list[Candidate]:
-            found = self._find(chain.entries, Request(ask=ask, metadata=chain.metadata, key=chain.key), log.info)
+            found = self._find(chain.entries, Request(ask=ask, metadata=chain.metadata, key=chain.key))
             if not found.legs:
                 raise ModelFailure(_takes_none(found), code=_NO_MODEL)
             try:
@@ -248,26 +248,27 @@ class Providers(Module):
             f"This agent uses it although a provider is configured ({', '.join(usable)}); `model:` in its file says which to ask."
         )
 
-    def _find(self, entries: Sequence[ModelEntry], request: Request, say: Callable[..., object]) -> Route:
+    def _find(self, entries: Sequence[ModelEntry], request: Request) -> Route:
         # the same for every request until a list of models changes; an agent's entries are one object as long as it lives
         age = sum([listing.changes for listing in self._listings.values()])
         known = self._routes.get(id(entries))
         if known is not None and known[0] is entries and known[1] == age:
             return known[2]
-        route = self._find_for(entries, request, say)
+        route = self._find_for(entries, request)
         if not any(entry.when or entry.weight is not None for entry in entries):
             if len(self._routes) >= _MOST_KNOWN:
                 self._routes.clear()
             self._routes[id(entries)] = (entries, age, route)
         return route
 
-    def _find_for(self, entries: Sequence[ModelEntry], request: Request, say: Callable[..., object]) -> Route:
+    def _find_for(self, entries: Sequence[ModelEntry], request: Request) -> Route:
         facts = request.facts() if any(entry.when for entry in entries) else {}
 
         def true(condition: str) -> bool:
             try:
                 return holds(condition, facts)
             except ConditionFailed as exc:
+                say = log.debug if request is _ORDINARY else log.info  # nobody asked: a list of models is drawn up
                 say("condition.failed", condition=condition, reason=str(exc))
                 return False
 

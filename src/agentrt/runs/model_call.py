@@ -4,13 +4,14 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Any
 
 import structlog
 from msgspec.structs import replace
 
 from agentrt.agents import AgentSpec, ModelEntry
-from agentrt.events import ModelCompleted, ModelFailed, ModelRetrying, RunStarted, StoredEvent, TextDiscarded
+from agentrt.events import ModelCompleted, ModelFailed, ModelRetrying, StoredEvent, TextDiscarded
 from agentrt.journal import Journal
 from agentrt.kernel import Principal, body_of
 from agentrt.messages import Message, Text, Usage
@@ -77,14 +78,16 @@ class ModelCaller:
         state = drive.known
         client = self._clients(_chain(drive))
         watch.ask = ask = _asked(drive, await self._inline(drive.who, _said(drive)))
+        done: Done | None = None
         async with aclosing(client.stream(ask)) as stream:
-            async for batch in stream:
+            async for batch in stream:  # on to its very end, or the connection could serve nobody after this
                 last = batch[-1]
                 if type(last) is Done:
+                    done = last
                     if live := batch[:-1]:
                         watch.shown()
                         self._journal.show(state.run_id, step, live)  # type: ignore[arg-type]  # nothing but live events
-                    return _completed(step, last)
+                    continue
                 if type(last) is Retrying:
                     name = f"{last.provider}/{last.model}" if last.provider else watch.asked
                     await drive.append(_retrying(step, last, await self._cost(name, last.usage)))
@@ -94,7 +97,9 @@ class ModelCaller:
                     continue
                 watch.shown()
                 self._journal.show(state.run_id, step, batch)  # type: ignore[arg-type]  # Done and Retrying come alone
-        raise ModelFailure("the model's answer ended without its end", code="truncated", retryable=True)
+        if done is None:
+            raise ModelFailure("the model's answer ended without its end", code="truncated", retryable=True)
+        return _completed(step, done)
 
     def _failed(self, drive: Drive, step: int, code: str, message: str) -> ModelFailed:
         return ModelFailed(step=step, code=code, message=message, text=self._journal.discard(drive.known.run_id))
@@ -154,14 +159,14 @@ def _asked(drive: Drive, inlined: Inlined) -> ModelAsk:
         first_call=sum(len(m.calls) for m in state.transcript.produced) % 1000,
         user=started.user,
         limits=drive.spec.limits,
-        cache_key=_cache_key(started),
+        cache_key=_cache_key(started.tenant, started.agent, started.agent_version, started.session_id or ""),
     )
 
 
-def _cache_key(started: RunStarted) -> str:
+@lru_cache(maxsize=1024)
+def _cache_key(*of: str) -> str:
     """The same for requests that begin alike, and telling nobody why: those of a session, or else of a version of an agent."""
-    of = f"{started.tenant}\n{started.agent}\n{started.agent_version}\n{started.session_id or ''}"
-    return hashlib.sha256(of.encode()).hexdigest()[:32]
+    return hashlib.sha256("\n".join(of).encode()).hexdigest()[:32]
 
 
 def _chain(drive: Drive) -> Chain:

@@ -2,7 +2,8 @@ from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text, 
 
 from agentrt.db import metadata
 
-_live = text("status IN ('queued', 'running', 'paused_checkpoint')")
+# not a list of states: SQLite would build it anew, as a table, for every row that is written
+_live = text("ended_at IS NULL")
 _in_session = text("session_id IS NOT NULL")
 
 # The searchable shadow of the log: one row a run, rebuilt by replaying it.
@@ -42,7 +43,7 @@ runs = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),
     Column("ended_at", BigInteger),
-    Index("ix_runs_live", "status", sqlite_where=_live, postgresql_where=_live),
+    Index("ix_runs_live", "id", sqlite_where=_live, postgresql_where=_live),
     Index("ix_runs_session_id", "session_id", "id", sqlite_where=_in_session, postgresql_where=_in_session),
 )
 

@@ -37,7 +37,7 @@ class RunTable:
 
     async def unfinished(self) -> list[str]:
         """Runs of every tenant that have not ended, oldest first."""
-        query = select(runs.c.id).where(runs.c.status.in_(("queued", "running", "paused_checkpoint"))).order_by(runs.c.id)
+        query = select(runs.c.id).where(runs.c.ended_at.is_(None)).order_by(runs.c.id)
         async with self._db.read() as conn:
             return list(await conn.scalars(query))
 
