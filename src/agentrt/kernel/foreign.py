@@ -4,12 +4,11 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-import structlog
-
 from .errors import Invalid
+from .logs import get_logger
 from .module import Module
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 def foreign_modules(group: str, enabled: Callable[[str], bool], services: Any) -> list[Module]:
