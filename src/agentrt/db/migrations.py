@@ -12,6 +12,7 @@ import agentrt
 from agentrt.kernel import Invalid
 
 from .database import Database, metadata
+from .partial import add_conditions
 
 SchemaState = Literal["empty", "old", "current"]
 
@@ -21,6 +22,7 @@ def import_tables() -> None:
     for package in iter_modules(agentrt.__path__):
         if package.ispkg and find_spec(f"agentrt.{package.name}.rows"):
             import_module(f"agentrt.{package.name}.rows")
+    add_conditions(metadata)
 
 
 class Migrations:

@@ -1,6 +1,6 @@
 from sqlalchemy import BigInteger, Column, Index, String, Table
 
-from agentrt.db import metadata
+from agentrt.db import metadata, partial_index
 
 # Who refers to which bytes: content is on disk under its hash, once, however many refer to it. What was uploaded has no run.
 files = Table(
@@ -19,5 +19,4 @@ files = Table(
     Column("expires_at", BigInteger, nullable=True),
 )
 Index("ix_files_run_id", files.c.run_id, files.c.created_at)
-_expiring = files.c.expires_at.is_not(None)
-Index("ix_files_expires_at", files.c.expires_at, sqlite_where=_expiring, postgresql_where=_expiring)
+partial_index("ix_files_expires_at", files.c.expires_at, where=files.c.expires_at.is_not(None))

@@ -1,10 +1,6 @@
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text, text
+from sqlalchemy import BigInteger, Column, Integer, String, Table, Text, text
 
-from agentrt.db import metadata
-
-# not a list of states: SQLite would build it anew, as a table, for every row that is written
-_live = text("ended_at IS NULL")
-_in_session = text("session_id IS NOT NULL")
+from agentrt.db import metadata, partial_index
 
 # The searchable shadow of the log: one row a run, rebuilt by replaying it.
 runs = Table(
@@ -43,8 +39,9 @@ runs = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),
     Column("ended_at", BigInteger),
-    Index("ix_runs_live", "id", sqlite_where=_live, postgresql_where=_live),
-    Index("ix_runs_session_id", "session_id", "id", sqlite_where=_in_session, postgresql_where=_in_session),
+    # not a list of states: SQLite would build it anew, as a table, for every row that is written
+    partial_index("ix_runs_live", "id", where=text("ended_at IS NULL")),
+    partial_index("ix_runs_session_id", "session_id", "id", where=text("session_id IS NOT NULL")),
 )
 
 idempotency_keys = Table(
