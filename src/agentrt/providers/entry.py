@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -22,9 +23,9 @@ class ProviderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     """One provider of the settings.
 
     It is configured once it has a key, a base URL or an SDK's options. `models` are globs of the bare model ids that it
-    claims. Times: `connect_s` for a connection, `first_token_s` until the first byte of an answer, `idle_s` between two reads
+    claims. Times: `connect_s` for a connection, `first_token_s` until an answer begins, `idle_s` between two events
     of it, `total_s` for the whole answer. `api_version`: as the provider spells it (`v1`, `2023-06-01`); empty is the
-    adapter's own.
+    adapter's own. In OpenAI's dialect it is what Azure's deployments want in the query.
     `num_ctx`: the context in tokens that Ollama reserves for every call. `contexts`: by globs of models, the tokens that a
     request may have. `prefix`: whether its models go on from the beginning of an answer; unset: what is known of them.
     `image_urls`: whether it fetches images by itself; unset: as its wire format has it.
@@ -79,14 +80,7 @@ class ProviderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     @property
     def inside(self) -> bool:
         """Whether its address is one that only this machine or its network knows."""
-        try:
-            host = urlsplit(self.url).hostname or ""
-        except ValueError:
-            return True  # no address at all
-        try:
-            return not ip_address(host).is_global
-        except ValueError:
-            return "." not in host or host.endswith((".internal", ".local", ".localhost"))
+        return _is_inside(self.url)
 
     @property
     def version(self) -> str:
@@ -114,6 +108,18 @@ class ProviderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 
     def claims(self, model: str) -> bool:
         return any(fnmatchcase(model, glob) for glob in self.models)
+
+
+@lru_cache(maxsize=256)  # asked in every call of a model
+def _is_inside(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return True  # no address at all
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith((".internal", ".local", ".localhost"))
 
 
 class WellKnown(msgspec.Struct, frozen=True, kw_only=True):
