@@ -57,13 +57,20 @@ async def test_a_browser_that_asks_first_is_told_what_a_page_may_do(edge: OpenEd
     assert "POST" in answer.headers["access-control-allow-methods"]
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonp"])
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 async def test_a_body_that_a_form_could_send_is_refused(edge: OpenEdge, method: str, kind: str) -> None:
     answer = await edge()(method, content_type=kind, content_length="2")
     assert (answer.status, answer.json["code"]) == (415, "unsupported_media_type")
     answer = await edge()(method, content_type=kind, transfer_encoding="chunked")
     assert answer.status == 415
+
+
+async def test_a_file_that_is_put_needs_no_type_and_work_that_is_posted_does(edge: OpenEdge) -> None:
+    for how in ({"content_length": "2"}, {"transfer_encoding": "chunked"}):
+        assert (await edge()("PUT", **how)).status == 200
+        assert (await edge()("POST", **how)).status == (await edge()("PATCH", **how)).status == 415
+    assert "must be application/octet-stream, not text/csv" in (await edge()("PUT", content_type="text/csv")).json["detail"]
 
 
 @pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8", "multipart/form-data; boundary=x"])
@@ -112,7 +119,13 @@ async def test_every_answer_has_a_request_id_the_caller_s_where_it_is_one(edge: 
 async def test_the_caller_names_the_user(edge: OpenEdge) -> None:
     assert (await edge()(x_user_id="ann")).scope["state"]["who"].user == "ann"
     assert (await edge()()).scope["state"]["who"].user == ""
-    assert len((await edge()(x_user_id="a" * 1000)).scope["state"]["who"].user) == 255
+    assert (await edge()(x_user_id="Żaneta")).scope["state"]["who"].user == "Żaneta"
+
+
+async def test_a_name_that_is_too_long_is_refused_lest_two_users_become_one(edge: OpenEdge) -> None:
+    assert (await edge()(x_user_id="a" * 255)).status == 200
+    refused = await edge()(x_user_id="a" * 256)
+    assert (refused.status, refused.json["code"], refused.json["param"]) == (400, "invalid_user", "x-user-id")
 
 
 async def test_head_is_get_without_its_body(edge: OpenEdge) -> None:

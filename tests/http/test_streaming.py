@@ -62,7 +62,7 @@ async def test_a_reader_that_leaves_ends_the_stream_and_what_feeds_it() -> None:
             closed.set()
 
     reader = Reader()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         group.create_task(EventStream(frames())({}, reader.receive, reader.send))  # type: ignore[arg-type]
         await reader.got.wait()
         reader.left.set()

@@ -45,7 +45,7 @@ def world(serve, provider: OpenAIUpstream, tmp_path: Path):
     return start
 
 
-async def test_agents_are_tools_as_far_as_the_settings_offer_them(world, speak) -> None:
+async def test_agents_are_tools_as_far_as_the_settings_offer_them(world, speak, text_of) -> None:
     with world(AGENTRT_MCP_AGENTS="default,with*", AGENTRT_MCP_AGENT="default") as server:
         async with speak(server) as client:
             tools = {tool.name: tool for tool in (await client.list_tools()).tools}
@@ -54,7 +54,11 @@ async def test_agents_are_tools_as_far_as_the_settings_offer_them(world, speak) 
             assert dots.description == "Asks the agent with.dots: Knows dots." and dots.title == "with.dots"
             assert dots.annotations.open_world_hint and dots.output_schema["required"][0] == "text"
             hidden = await client.call_tool("agent__inner", {"message": "hi"})
-            assert hidden.is_error
+            assert hidden.is_error and "(agents: agent__default, agent__with_dots)" in text_of(hidden)
+            with pytest.raises(MCPError, match="there is no agent 'inner'"):
+                await client.get_prompt("agent_system_prompt", {"agent": "inner"})
+            found = await client.complete({"type": "ref/prompt", "name": "agent_system_prompt"}, {"name": "agent", "value": ""})
+            assert found.completion.values == ["default", "with.dots"]
 
 
 async def test_an_agent_answers_and_its_conversation_goes_on(world, speak, provider, text_of) -> None:
@@ -123,10 +127,10 @@ async def test_a_caller_that_cancels_cancels_the_run(world, speak, provider) -> 
         async with speak(server) as client:
             async with anyio.create_task_group() as group:
                 group.start_soon(lambda: client.call_tool("agent__default", {"message": "go"}, progress_callback=hear))
-                with anyio.fail_after(20):
+                with anyio.fail_after(30):
                     await begun.wait()
                 group.cancel_scope.cancel()
-            async with httpx2.AsyncClient(base_url=server.url, timeout=20) as http:
+            async with httpx2.AsyncClient(base_url=server.url, timeout=50) as http:
                 (run,) = (await http.get("/runs")).json()["data"]
                 events = (await http.get(f"/runs/{run['id']}/events")).text
         assert "event: run_cancelled" in events
@@ -180,10 +184,10 @@ async def test_clients_are_told_when_the_tools_change(world, speak, tmp_path) ->
             before = {tool.name for tool in (await client.list_tools()).tools}
             if client.protocol_version == "2025-11-25":
                 (tmp_path / "agents" / "late.yaml").write_text("name: late\nmodel: openai/gpt-4o-mini\n")
-                with anyio.fail_after(20):
+                with anyio.fail_after(30):
                     await changed.wait()
             else:
-                with anyio.fail_after(20):
+                with anyio.fail_after(30):
                     async with client.listen(tools_list_changed=True) as events:
                         (tmp_path / "agents" / "late.yaml").write_text("name: late\nmodel: openai/gpt-4o-mini\n")
                         async for _ in events:

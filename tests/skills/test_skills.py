@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,63 @@ def test_a_description_with_a_colon_is_read_as_it_was_meant(tmp_path: Path) -> N
     assert skill.description == "Use when: always"
 
 
+def bomb(inside: str) -> str:
+    """Nine names, each nine times the one before it: a text of 400 million words in 500 bytes."""
+    names = "abcdefghi"
+    lines = "".join(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in pairwise(names))
+    return f"---\nname: odd\ndescription: It helps.\na: &a [lol]\n{lines}{inside}---\nDo it.\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        bomb("metadata:\n  x: *i\n"),
+        bomb("allowed-tools: [*i]\n"),
+        bomb("license: *i\n"),
+        "---\nname: odd\ndescription: It helps.\nm: " + "[" * 3000 + "\n---\nDo it.\n",
+        "---\nname: odd\ndescription: It helps.\nmetadata: &m\n  a: *m\n---\nDo it.\n",
+        "---\nname: odd\ndescription: It helps.\nsince: 2024-13-45\n---\nDo it.\n",
+        f"---\nname: odd\ndescription: It helps.\nversion: {'9' * 5000}\n---\nDo it.\n",
+        "---\nname: odd\ndescription: It helps.\nrun: !!python/object/apply:os.abort []\n---\nDo it.\n",
+        f"---\nname: odd\ndescription: It helps.\nx: {'y' * 20_000}\n---\nDo it.\n",
+        '---  \nname: odd\ndescription: "It\\e helps."\n--- \nDo it.\n',
+    ],
+)
+def test_a_head_that_means_harm_is_read_as_far_as_it_is_one(tmp_path: Path, text: str) -> None:
+    skill = load_skill(write_skill(tmp_path / "odd", text))
+    assert (skill.name, skill.description, skill.body) == ("odd", "It helps.", "Do it.")
+    assert len(repr(skill)) < 2000
+
+
+def test_what_is_no_plain_file_is_neither_read_nor_waited_for(skills: Skills, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("---\nname: leak\ndescription: secret\n---\n")
+    for name, make in {
+        "pipe": os.mkfifo,
+        "leak": lambda file: file.symlink_to(tmp_path / "secret"),
+        "zero": lambda file: file.symlink_to("/dev/zero"),
+        "folder": Path.mkdir,
+        "binary": lambda file: file.write_bytes(b"\x7fELF\0\1"),
+    }.items():
+        (tmp_path / "shared" / name).mkdir()
+        make(tmp_path / "shared" / name / "SKILL.md")
+    found = find_skills(tmp_path / "shared")
+    assert [skill.name for skill in found.skills] == ["alpha", "beta"]
+    assert {bad.folder: bad.reason.removeprefix("SKILL.md ") for bad in found.bad} == {
+        "binary": "is no text",
+        "folder": "cannot be read: Is a directory",
+        "leak": "cannot be read: it is a link",
+        "pipe": "cannot be read: it is no file",
+        "zero": "cannot be read: it is a link",
+    }
+
+
+def test_a_file_in_small_letters_is_a_skill_too(skills: Skills, tmp_path: Path) -> None:
+    (tmp_path / "shared" / "alpha" / "SKILL.md").rename(tmp_path / "shared" / "alpha" / "skill.md")
+    found = find_skills(tmp_path / "shared")
+    assert [(skill.name, skill.warnings) for skill in found.skills] == [("alpha", ()), ("beta", ())]
+    assert ask(skills, '{"name": "alpha"}').text == "Do it."
+
+
 def test_a_folder_that_describes_nothing_is_said_and_does_no_harm_to_the_others(tmp_path: Path) -> None:
     write_skill(tmp_path / "good")
     write_skill(tmp_path / "empty", "---\nname: empty\n---\n")
@@ -93,7 +152,7 @@ def test_a_skill_that_is_saved_is_used_within_a_second(skills: Skills, tmp_path:
     assert names(skills, ALL) == ["alpha", "beta"]
     write_skill(tmp_path / "shared" / "new")
 
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while "new" not in names(skills, ALL):
         assert time.monotonic() < until
 
@@ -147,6 +206,15 @@ def test_the_view_holds_copies_of_the_agents_skills_without_links(skills: Skills
     assert skills.view(AgentSpec(name="plain")) is None
 
 
+def test_many_sandboxes_that_ask_at_once_get_one_whole_view(skills: Skills, tmp_path: Path) -> None:
+    for number in range(200):
+        (tmp_path / "shared" / "alpha" / f"{number}.txt").write_text("x" * number)
+    with ThreadPoolExecutor(8) as threads:
+        views = set(threads.map(lambda _: skills.view(ALL), range(16)))
+    (view,) = views
+    assert view is not None and len(list((view / "alpha").iterdir())) == 201
+
+
 def test_what_a_former_process_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / "views" / "old").mkdir(parents=True)
     Skills(tmp_path / "shared", tmp_path / "agents", tmp_path / "views")
@@ -158,6 +226,11 @@ def test_health_says_which_folder_cannot_be_used(skills: Skills, tmp_path: Path)
     (tmp_path / "shared" / "void").mkdir()
     other = Skills(tmp_path / "shared", tmp_path / "agents", tmp_path / "views")
     assert SkillsModule(other).health().detail == {"void": "there is no SKILL.md"}
+    (tmp_path / "agents" / "coder" / "skills" / "hollow").mkdir(parents=True)
+    assert SkillsModule(other).health().detail == {
+        "void": "there is no SKILL.md",
+        "coder/skills/hollow": "there is no SKILL.md",
+    }
 
 
 def test_the_skills_that_ship_follow_the_format() -> None:

@@ -1,15 +1,16 @@
 """`agentrt skills`: which there are, and what is odd about them. Reads folders; needs no server."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from agentrt.skills import SKILL_FILE, BadSkill, Skill, find_skills, load_skill
+from agentrt.skills import SKILL_FILE, BadSkill, Skill, entry_of, find_skills, load_skill
 
 from .flags import flags, read_settings
-from .terminal import counted, table, write_json
+from .terminal import clean, counted, note, table, write_json
 
 
 @click.group()
@@ -22,13 +23,16 @@ def skills() -> None:
 @flags("settings")
 def list_(as_json: bool, **said: Any) -> None:
     """List the skills that agents can choose from, each with what it is for."""
-    found = find_skills(read_settings(said).skills)
+    folder = read_settings(said).skills
+    found = find_skills(folder)
     if as_json:
         write_json([{"name": skill.name, "description": skill.description} for skill in found.skills])
         return
     table(("NAME", "DESCRIPTION"), [(skill.name, skill.description) for skill in found.skills])
+    if not found.skills:
+        note(f"no skills in {folder}")
     for bad in found.bad:
-        click.echo(f"{bad.folder}: not used: {bad.reason}", err=True)
+        click.echo(clean(f"{bad.folder}: not used: {bad.reason}"), err=True)
 
 
 @skills.command()
@@ -43,9 +47,9 @@ def check(ctx: click.Context, folders: tuple[Path, ...], **said: Any) -> None:
     good, bad = _look(folders or (read_settings(said).skills,))
     for skill in good:
         for warning in skill.warnings:
-            click.echo(f"{skill.folder.name}: warning: {warning}")
+            click.echo(clean(f"{skill.folder.name}: warning: {warning}"))
     for one in bad:
-        click.echo(f"{one.folder}: cannot be used: {one.reason}")
+        click.echo(clean(f"{one.folder}: cannot be used: {one.reason}"))
     warnings = sum(len(skill.warnings) for skill in good)
     click.echo(
         f"{counted(len(good), 'skill')} can be used, {counted(warnings, 'warning')}, {counted(len(bad), 'problem')}", err=True
@@ -57,7 +61,7 @@ def _look(folders: Sequence[Path]) -> tuple[list[Skill], list[BadSkill]]:
     good: list[Skill] = []
     bad: list[BadSkill] = []
     for folder in (folder.resolve() for folder in folders):
-        if (folder / SKILL_FILE).exists():
+        if os.path.lexists(entry_of(folder)):
             try:
                 good.append(load_skill(folder))
             except ValueError as exc:

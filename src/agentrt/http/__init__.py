@@ -6,13 +6,14 @@ from .events import EventStream, frame, one_line
 from .health import Health, health_routes
 from .lean import LeanLitestar
 from .raw import RawResponse
-from .schema import openapi, problems
+from .schema import IdempotencyKey, openapi, problems
 
 __all__ = [
     "STATUS",
     "Edge",
     "EventStream",
     "Health",
+    "IdempotencyKey",
     "JsonRequest",
     "LeanLitestar",
     "OpenAIError",

@@ -13,12 +13,13 @@ from .cors import is_preflight, may_read, preflight_answer
 from .errors import error_answer
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
+_MOST_USER = 255
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _ALWAYS = frozenset({"/health", "/health/live", "/health/ready"})
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 _TYPES = ("application/json", "multipart/form-data")
-# no web page can send a PUT to another origin without asking first, whatever its type
-_FILE_TYPE = "application/octet-stream"
+# no web page can send a PUT to another origin without asking first, whatever its type; programs often declare none
+_FILE_TYPES = ("application/octet-stream", "")
 
 
 class Edge:
@@ -55,8 +56,6 @@ class Edge:
             request_id = b"req_" + new_body().encode()
         state: dict[str, Any] = scope.setdefault("state", {})
         state["request_id"] = request_id.decode()
-        if "who" not in state:  # whose socket it is knows better
-            state["who"] = Principal(user=headers.get(b"x-user-id", b"").decode("latin-1")[:255])
         granted: list[tuple[bytes, bytes]] = []
 
         async def send_with_id(message: Message) -> None:
@@ -68,6 +67,8 @@ class Edge:
             await send(message)
 
         try:
+            if "who" not in state:  # whose socket it is knows better
+                state["who"] = Principal(user=_user_of(headers))
             self._check(scope["method"], scope["path"], headers)
             _check_address(scope)
         except AgentrtError as exc:
@@ -95,11 +96,11 @@ class Edge:
             raise Denied(f"requests from the origin {origin[:200]} are not allowed here", code="origin_not_allowed")
         if method in _BODY_METHODS and headers.get(b"content-length", b"1") != b"0":
             kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
-            known = kind in _TYPES or (method == "PUT" and kind == _FILE_TYPE)
+            known = kind in _TYPES or (method == "PUT" and kind in _FILE_TYPES)
             if not known and (kind or b"content-length" in headers or b"transfer-encoding" in headers):
-                raise Invalid(
-                    f"the body must be application/json, not {kind or 'of no declared type'}", code="unsupported_media_type"
-                )
+                wanted = _FILE_TYPES[0] if method == "PUT" else _TYPES[0]
+                why = f"the body must be {wanted}, not {kind or 'of no declared type'}"
+                raise Invalid(why, code="unsupported_media_type")
 
     def _check_host(self, headers: dict[bytes, bytes]) -> None:
         host = _name_of(headers.get(b"host", b"").decode("latin-1"))
@@ -114,6 +115,18 @@ class Edge:
         if authority == headers.get(b"host", b"").decode("latin-1").lower():
             return True
         return self._strict and _name_of(authority) in _LOOPBACK and not self._foreign(_port_of(authority))
+
+
+def _user_of(headers: dict[bytes, bytes]) -> str:
+    """Whole or not at all: two users must not become one. Programs send UTF-8, or what HTTP says of old, Latin-1."""
+    named = headers.get(b"x-user-id", b"")
+    try:
+        user = named.decode()
+    except UnicodeDecodeError:
+        user = named.decode("latin-1")
+    if len(user) > _MOST_USER:
+        raise Invalid(f"x-user-id has more than {_MOST_USER} characters", code="invalid_user", param="x-user-id")
+    return user
 
 
 def _check_address(scope: Scope) -> None:

@@ -1,7 +1,7 @@
 """The OpenAPI description: what the handlers say, and what every one of them may answer besides."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Router
@@ -9,10 +9,13 @@ from litestar.enums import MediaType
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.params import HeaderParameter
 
 from agentrt import __version__
 
 from .errors import OpenAIError, OpenAIFailure, Problem
+
+IdempotencyKey = Annotated[str, HeaderParameter(name="Idempotency-Key")]
 
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _OPENAI_ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}}}

@@ -59,20 +59,26 @@ class AgentTools:
     def list(self) -> Sequence[ToolDef]:
         return [_tool(name, spec) for name, spec in self._offered().items()]
 
+    def names(self) -> Sequence[str]:
+        """Of the agents, in order."""
+        return sorted(name for name in self._configs.current("agents") if any(fnmatchcase(name, glob) for glob in self._globs))
+
     def _offered(self) -> dict[str, AgentSpec]:
         """By the names of the tools. Of two names that look alike to a client, the first is offered."""
         found: dict[str, AgentSpec] = {}
-        for name, entry in sorted(self._configs.current("agents").items()):
-            if any(fnmatchcase(name, glob) for glob in self._globs):
+        for name in self.names():
+            if entry := self._configs.find("agents", name):
                 found.setdefault(_tool_name(name), entry.spec)
         return found
 
     async def call(self, who: Principal, name: str, arguments: Mapping[str, Any], emit: Emit) -> Answer:
         """Start a run and follow it to its end. NotFound (`tool_not_found`); what `RunService.start` raises. Cancelling this
         cancels the run."""
-        spec = self._offered().get(name)
+        offered = self._offered()
+        spec = offered.get(name)
         if spec is None:
-            raise NotFound(f"there is no tool {name[:64]!r}", code="tool_not_found", param="name")
+            known = ", ".join(offered) or "none"
+            raise NotFound(f"there is no tool {name[:64]!r} (agents: {known})", code="tool_not_found", param="name")
         try:
             asked = msgspec.convert(dict(arguments), Asked)
         except msgspec.ValidationError as exc:

@@ -6,8 +6,7 @@ Imports the SDK, which takes a good part of a second: `loading` imports this fil
 import asyncio
 import base64
 import logging
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -15,14 +14,14 @@ import mcp_types as types
 import structlog
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
-from mcp.server.lowlevel import NotificationOptions, Server
+from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from mcp.shared.exceptions import MCPError
 from sse_starlette import sse
 
 from agentrt import __version__
-from agentrt.kernel import AgentrtError, Principal
+from agentrt.kernel import AgentrtError, Principal, TooLarge
 
 from .answer import Answer, Emit, said
 from .caller import GONE, MOST_SESSIONS, Levels, Reporter, gone_of, is_stateful, session_of, who_of
@@ -30,6 +29,7 @@ from .content import result_of, tools_of
 from .offers import Offers
 from .prompts import ARGUMENT, DESCRIPTION, NAME
 from .telling import Telling
+from .visits import Visits
 
 log = structlog.get_logger()
 
@@ -37,30 +37,42 @@ INSTRUCTIONS = (
     "Code runs in an isolated sandbox of your own; `session` names another one. Files of the sandbox are resources "
     "(workspace:///PATH). Tools named agent__NAME ask an agent, which may use tools itself."
 )
+_SESSION = b"mcp-session-id"
 _RESOURCE_NOT_FOUND = -32002  # of the revisions with sessions; later ones call it invalid params
 _SETTLE_S = 1.0
 _TELL_S = 1.0
 
 
 class _Server(Server[Any]):
-    def create_initialization_options(self, *args: Any, **kwargs: Any) -> Any:
-        return super().create_initialization_options(NotificationOptions(tools_changed=True))
+    def get_capabilities(self, *args: Any, **kwargs: Any) -> types.ServerCapabilities:
+        """What we tell by ourselves, in both eras: that there are other tools, and nothing of files and prompts."""
+        return (
+            super()
+            .get_capabilities(*args, **kwargs)
+            .model_copy(
+                update={
+                    "tools": types.ToolsCapability(list_changed=True),
+                    "resources": types.ResourcesCapability(subscribe=False, list_changed=False),
+                    "prompts": types.PromptsCapability(list_changed=False),
+                }
+            )
+        )
 
 
 class Endpoint:
     """An async context manager, to be left by the task that entered it. `handle` answers requests meanwhile."""
 
     def __init__(self, offers: Offers, *, max_body_bytes: int) -> None:
-        self._offers = offers
+        self._offers, self._max_body_bytes = offers, max_body_bytes
         self._changes = InMemorySubscriptionBus()
         self._listening = ListenHandler(self._changes)
         self._levels = Levels()
-        self._sessions: OrderedDict[str, Any] = OrderedDict()
+        self._visits = Visits()
         self._calls = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._manager = StreamableHTTPSessionManager(
-            self._server(), max_request_body_size=max_body_bytes, max_sessions=MOST_SESSIONS
+            self._server(), max_request_body_size=max_body_bytes, max_sessions=2 * MOST_SESSIONS
         )
         self._stack = AsyncExitStack()
 
@@ -78,7 +90,7 @@ class Endpoint:
             on_list_prompts=self._list_prompts,
             on_get_prompt=self._get_prompt,
             on_completion=self._complete,
-            on_subscriptions_listen=self._listening,
+            on_subscriptions_listen=self._listen,
         )
         server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self._set_level)
         server.add_notification_handler("notifications/initialized", types.NotificationParams, self._begun)
@@ -105,6 +117,9 @@ class Endpoint:
         """One request. `scope["state"]["who"]` is who asks: a session is of use to who opened it only."""
         who: Principal = scope["state"]["who"]
         gone = asyncio.Event()
+        # the server below leaves the white space around values, which belongs to none of them
+        headers = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
+        session = _first(headers, _SESSION)
 
         async def receive_and_look() -> Any:
             message = await receive()
@@ -112,24 +127,51 @@ class Endpoint:
                 gone.set()
             return message
 
-        # the server below leaves the white space around values, which belongs to none of them
-        headers = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
-        token = AccessToken(token="", client_id=who.tenant, subject=who.user, scopes=[])
-        await self._manager.handle_request(
-            {**scope, "headers": headers, "user": AuthenticatedUser(token), GONE: gone}, receive_and_look, send
-        )
+        async def look_and_send(message: Any) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                self._note(scope["method"], session, _first(message["headers"], _SESSION), who)
+            await send(message)
+
+        length = _first(headers, b"content-length")
+        if length.isdigit() and int(length) > self._max_body_bytes:
+            raise TooLarge(f"the request body is larger than {self._max_body_bytes} bytes", code="request_too_large")
+        if not session and len(self._visits) >= MOST_SESSIONS:
+            await self._make_room()
+        with self._visits.using(session, who):
+            asked = {**scope, "headers": headers, "user": _user_of(who), GONE: gone}
+            await self._manager.handle_request(asked, receive_and_look, look_and_send)
+
+    def _note(self, method: str, session: str, opened: str, who: Principal) -> None:
+        if opened and not session:
+            self._visits.begin(opened, who)
+        elif method == "DELETE":
+            self._visits.end(session)
+
+    async def _make_room(self) -> None:
+        """End a session as if its client had: nobody may keep the others out by never doing so."""
+        found = self._visits.idlest()
+        if found is None:
+            return
+        session, who = found
+        self._visits.end(session)
+        headers = [(_SESSION, session.encode("latin-1"))]
+        scope = {"type": "http", "method": "DELETE", "path": "/mcp", "query_string": b"", "headers": headers}
+        await self._manager.handle_request({**scope, "user": _user_of(who)}, _nothing_more, _nobody_listens)
 
     async def tools_changed(self) -> None:
         """Tell whoever listens that the list of tools is another one now."""
         await self._changes.publish(ToolsListChanged())
         async with asyncio.TaskGroup() as group:
-            for session in list(self._sessions.values()):
-                group.create_task(_tell_changed(session), name="tell that tools changed")
+            for connection in self._visits.connections():
+                group.create_task(_tell_changed(connection), name="tell that tools changed")
 
     async def _begun(self, ctx: Any, params: types.NotificationParams) -> None:
-        self._sessions[session_of(ctx)] = ctx.session
-        while len(self._sessions) > MOST_SESSIONS:
-            self._sessions.popitem(last=False)
+        self._visits.connect(session_of(ctx), ctx.session)
+
+    async def _listen(self, ctx: Any, params: types.SubscriptionsListenRequestParams) -> types.SubscriptionsListenResult:
+        """Acknowledge of what was asked for what will come."""
+        wanted = types.SubscriptionFilter(tools_list_changed=params.notifications.tools_list_changed)
+        return await self._listening(ctx, params.model_copy(update={"notifications": wanted}))
 
     async def _set_level(self, ctx: Any, params: types.SetLevelRequestParams) -> types.EmptyResult:
         self._levels.set(ctx, params.level)
@@ -246,6 +288,22 @@ async def _cancel_when(gone: asyncio.Event, task: asyncio.Task[Any]) -> None:
     task.cancel()
 
 
+def _first(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str:
+    """As the server below reads it, where there are several; empty where there is none."""
+    return next((value.decode("latin-1") for name, value in headers if name == wanted), "")
+
+
+def _user_of(who: Principal) -> AuthenticatedUser:
+    return AuthenticatedUser(AccessToken(token="", client_id=who.tenant, subject=who.user, scopes=[]))
+
+
+async def _nothing_more() -> Any:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _nobody_listens(message: Any) -> None: ...
+
+
 async def _tell_changed(session: Any) -> None:
     try:
         async with asyncio.timeout(_TELL_S):
@@ -275,4 +333,4 @@ def _calm() -> None:
     for name in ("mcp.server", "sse_starlette"):
         logging.getLogger(name).setLevel(logging.ERROR)
     sse.AppStatus.disable_automatic_graceful_drain()
-    sse._get_shutdown_state().watcher_started = True  # pyright: ignore[reportPrivateUsage]
+    sse._get_shutdown_state().watcher_started = True

@@ -51,12 +51,12 @@ class McpServer(Module):
         max_body_bytes: int,
     ) -> None:
         self._configs, self._agent = configs, agent
-        tools = Tools(tool_runs, configs, agent)
+        tools, offered = Tools(tool_runs, configs, agent), AgentTools(runs, configs, agents)
         self._offers = Offers(
             tools=tools,
-            agents=AgentTools(runs, configs, agents),
+            agents=offered,
             files=WorkspaceFiles(sandboxes, lambda: tools.agent.sandbox),
-            prompts=Prompts(tools, tool_runs, configs, skills),
+            prompts=Prompts(tools, offered, tool_runs, configs, skills),
             blobs=blobs,
         )
         self._bus, self._max_body_bytes = bus, max_body_bytes

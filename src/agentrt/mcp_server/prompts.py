@@ -6,6 +6,7 @@ from agentrt.kernel import NotFound, Principal
 from agentrt.runs import ToolRuns
 from agentrt.skills import Skills
 
+from .agent_tools import AgentTools
 from .tools import Tools
 
 NAME = "agent_system_prompt"
@@ -14,11 +15,13 @@ ARGUMENT = "Which agent to describe; by default the one whose tools are offered 
 
 
 class Prompts:
-    def __init__(self, tools: Tools, runs: ToolRuns, configs: ConfigStore, skills: Skills) -> None:
-        self._tools, self._runs, self._configs, self._skills = tools, runs, configs, skills
+    """Of the agents that are offered, and of the one whose tools are: what another is told is nobody's business here."""
+
+    def __init__(self, tools: Tools, agents: AgentTools, runs: ToolRuns, configs: ConfigStore, skills: Skills) -> None:
+        self._tools, self._agents, self._runs, self._configs, self._skills = tools, agents, runs, configs, skills
 
     async def system_prompt(self, who: Principal, agent: str | None) -> str:
-        """What the agent is told, then its tools, then its skills. NotFound for an agent that is not loaded."""
+        """What the agent is told, then its tools, then its skills. NotFound for an agent that is not offered."""
         spec, called = self._found(agent)
         offer = await self._runs.offer(who, called)
         lines = tuple(ToolLine(tool.id, tool.description) for tool in offer.defs)
@@ -29,13 +32,14 @@ class Prompts:
 
     def agents(self, start: str) -> tuple[str, ...]:
         """Names of agents that begin so."""
-        return tuple(sorted(name for name in self._configs.current("agents") if name.startswith(start)))
+        return tuple(name for name in self._agents.names() if name.startswith(start))
 
     def _found(self, agent: str | None) -> tuple[AgentSpec, AgentSpec | str]:
-        if agent is None:
+        if agent in (None, self._tools.name):
             return self._tools.agent, self._tools.called
-        entry = self._configs.find("agents", agent)
+        offered = self._agents.names()
+        entry = self._configs.find("agents", agent) if agent in offered else None
         if entry is None:
-            known = ", ".join(sorted(self._configs.current("agents"))) or "none is loaded"
+            known = ", ".join(offered) or "none is offered"
             raise NotFound(f"there is no agent {agent[:64]!r} (agents: {known})", code="agent_not_found", param="agent")
         return entry.spec, entry.name

@@ -6,7 +6,7 @@ import binascii
 import bisect
 from collections.abc import Callable, Sequence
 from mimetypes import guess_type
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -23,11 +23,11 @@ MOST_READ = 8 * 1024 * 1024
 
 
 class FileEntry(msgspec.Struct, frozen=True):
-    """A file as resources are listed; `size` is in bytes."""
+    """A file as resources are listed; `size` is in bytes, `media_type` None where its name tells none."""
 
     uri: str
     path: str
-    media_type: str
+    media_type: str | None
     size: int
 
 
@@ -60,7 +60,7 @@ class WorkspaceFiles:
         files = [entry for entry in found.entries if entry.kind == "file" and not _is_hidden(entry.path)]
         first = bisect.bisect_right([entry.path for entry in files], after) if after else 0
         page = files[first : first + PAGE]
-        entries = [FileEntry(_uri(entry.path), entry.path, _media_type(entry.path), entry.size) for entry in page]
+        entries = [FileEntry(_uri(entry.path), entry.path, guess_type(entry.path)[0], entry.size) for entry in page]
         return entries, _cursor(page[-1].path) if first + PAGE < len(files) else None
 
     async def read(self, who: Principal, uri: str) -> FileContent:
@@ -74,18 +74,18 @@ class WorkspaceFiles:
             data = await asyncio.to_thread(tree.read, path, 0, MOST_READ + 1)
         if len(data) > MOST_READ:
             raise TooLarge(f"{path[:120]!r} is larger than {MOST_READ} bytes; download it from the sandbox", param="uri")
-        return FileContent(_media_type(path), data, _text(data))
+        text = _text(data)
+        unknown = "application/octet-stream" if text is None else "text/plain"
+        return FileContent(guess_type(path)[0] or unknown, data, text)
 
 
 def _parsed(uri: str) -> tuple[str, str]:
-    """The session and the path."""
-    try:
-        parts = urlsplit(uri)
-    except ValueError:
-        raise Invalid("the uri cannot be read", param="uri") from None
-    if parts.scheme != SCHEME:
+    """The session and the path, to which `?` and `#` belong: who fills in the templates may leave them as they are."""
+    scheme, _, rest = uri.partition(":")
+    if scheme.lower() != SCHEME:
         raise _nothing(uri)
-    session, path = unquote(parts.netloc) or SESSION, unquote(parts.path).lstrip("/")
+    named, _, path = rest[2:].partition("/") if rest.startswith("//") else ("", "", rest)
+    session, path = unquote(named) or SESSION, unquote(path).lstrip("/")
     if not is_session(session) or not path:
         raise Invalid("a file is workspace:///PATH, or workspace://SESSION/PATH", param="uri")
     return session, path
@@ -114,10 +114,6 @@ def _path_of(cursor: str | None) -> str:
 
 def _is_hidden(path: str) -> bool:
     return path.startswith(".") or "/." in path
-
-
-def _media_type(path: str) -> str:
-    return guess_type(path)[0] or "application/octet-stream"
 
 
 def _text(data: bytes) -> str | None:

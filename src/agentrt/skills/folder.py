@@ -5,9 +5,10 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from .skill import MAX_FILE, Skill
+from .skill import MAX_FILE, Skill, read_file
 
 MOST_FILES, MOST_BYTES = 2000, 64 * 1024 * 1024
 _UNWANTED = frozenset({"__pycache__", ".git", "node_modules"})
@@ -23,8 +24,7 @@ def text_of(skill: Skill, path: str) -> str:
     if path not in files_of(skill):
         there = ", ".join(files_of(skill)[:50])
         raise ValueError(f"the skill {skill.name} has no file {path[:200]!r}; it has: {there}")
-    with (skill.folder / path).open("rb") as stream:
-        data = stream.read(MAX_FILE + 1)
+    data = read_file(skill.folder / path, MAX_FILE + 1)
     if len(data) > MAX_FILE:
         raise ValueError(f"{path} is larger than {MAX_FILE} bytes; read it in the sandbox at /skills/{skill.name}/{path}")
     try:
@@ -51,8 +51,9 @@ def copy_to(skills: Sequence[Skill], target: Path) -> None:
         for path, status in _regular(skill.folder):
             copy = partly / skill.name / path.relative_to(skill.folder)
             copy.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-            shutil.copyfile(path, copy, follow_symlinks=False)
-            copy.chmod(0o755 if status.st_mode & stat.S_IXUSR else 0o644)
+            with suppress(FileNotFoundError):  # removed while we looked
+                shutil.copyfile(path, copy, follow_symlinks=False)
+                copy.chmod(0o755 if status.st_mode & stat.S_IXUSR else 0o644)
     partly.replace(target)
 
 

@@ -1,6 +1,7 @@
 """The skills of this server: one folder for all agents, and a folder of each agent's own."""
 
 import shutil
+import threading
 import time
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -12,7 +13,7 @@ import structlog
 from agentrt.agents import AgentSpec
 
 from .folder import copy_to, files_of, stamp_of, text_of
-from .skill import SKILL_FILE, Skill, load_skill
+from .skill import SKILL_FILE, Skill, entry_of, load_skill
 
 log = structlog.get_logger()
 
@@ -43,9 +44,8 @@ def find_skills(folder: Path) -> Found:
         except ValueError as exc:
             bad.append(BadSkill(place.name, str(exc)))
             continue
-        if skill.name in skills or not _usable(skill.name):
-            why = "its name is taken by another folder" if skill.name in skills else "its name cannot be that of a folder"
-            bad.append(BadSkill(place.name, f"{why}: {skill.name!r}"))
+        if skill.name in skills:
+            bad.append(BadSkill(place.name, f"its name is taken by another folder: {skill.name!r}"))
         else:
             skills[skill.name] = skill
     return Found(tuple(skills.values()), tuple(bad))
@@ -61,6 +61,7 @@ class Skills:
     def __init__(self, shared: Path, agents: Path, views: Path) -> None:
         self._shared, self._agents, self._views = shared, agents, views
         self._known: dict[Path, tuple[float, object, Found]] = {}
+        self._copying = threading.Lock()
         shutil.rmtree(views, ignore_errors=True)
 
     def of(self, agent: AgentSpec) -> tuple[Skill, ...]:
@@ -92,7 +93,7 @@ class Skills:
             raise ValueError(f"there is no skill {name[:80]!r}; there are: {there}")
         if path != SKILL_FILE:
             return text_of(skill, path)
-        others = [f"- {file}" for file in files_of(skill) if file != SKILL_FILE]
+        others = [f"- {file}" for file in files_of(skill) if file != entry_of(skill.folder).name]
         listed = f"\n\nFiles of this skill, in the sandbox below /skills/{skill.name}/:\n" + "\n".join(others[:200])
         return skill.body + (listed if others else "")
 
@@ -101,14 +102,20 @@ class Skills:
         skills = self.of(agent)
         if not skills:
             return None
-        target = self._views / stamp_of(skills)
-        if not target.is_dir():
-            copy_to(skills, target)
+        with self._copying:  # executions of several sandboxes ask at once, each in a thread
+            target = self._views / stamp_of(skills)
+            if not target.is_dir():
+                copy_to(skills, target)
         return target
 
     def found(self) -> Found:
-        """The shared skills, and what could not be used."""
-        return self._found(self._shared)
+        """The shared skills and those of single agents, and what could not be used."""
+        skills, bad = self._found(self._shared).skills, list(self._found(self._shared).bad)
+        for folder in sorted(self._agents.glob("*/skills")):
+            own = self._found(folder)
+            skills += own.skills
+            bad += [BadSkill(f"{folder.parent.name}/skills/{one.folder}", one.reason) for one in own.bad]
+        return Found(skills, tuple(bad))
 
     def _found(self, folder: Path) -> Found:
         now = time.monotonic()
@@ -141,13 +148,9 @@ def _stamp(folder: Path) -> object:
     seen: list[object] = []
     for place in _folders(folder):
         try:
-            status = (place / SKILL_FILE).stat()
+            status = entry_of(place).lstat()
         except OSError:
             seen.append(place.name)
             continue
         seen.append((place.name, status.st_mtime_ns, status.st_size, status.st_ino))
     return seen
-
-
-def _usable(name: str) -> bool:
-    return name not in ("", ".", "..") and "/" not in name and name.isprintable()
