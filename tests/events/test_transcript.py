@@ -99,7 +99,7 @@ def test_what_was_said_meanwhile_joins_and_an_end_is_known() -> None:
     assert transcript.apply(e.RunFailed(code="x", message="x")).ended
 
 
-@pytest.mark.parametrize("variant", list(e.StoredEvent.__args__), ids=lambda t: t.__name__)  # type: ignore[attr-defined]
+@pytest.mark.parametrize("variant", list(e.StoredEvent.__args__), ids=lambda t: t.__name__)
 def test_class_names_are_wire_names(variant: type[e.Event]) -> None:
     tag = variant.__struct_config__.tag
     assert tag == e.wire_name(variant.__name__) and e.wire_name("RunStarted") == "run_started"

@@ -43,6 +43,7 @@ def client(serve: Any, tmp_path: Path, gemini: GeminiUpstream, ollama: OllamaUps
         "AGENTRT_CONFIG": str(agents),
     }
     with serve(**env) as server, openai.OpenAI(base_url=server.url + "/v1", api_key="-", max_retries=0) as client:
+        server.wait_connected()
         yield client
 
 

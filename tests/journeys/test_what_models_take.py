@@ -30,6 +30,7 @@ AGENTS = {
     "both": "model: [openai/gpt-3.5-turbo, gemini/gemini-2.5-flash]",
     "pair": "model: [openai/gpt-4o, gemini/gemini-2.5-flash]",
     "bare": "model: gemini/gemini-2.5-flash",
+    "picky": "model: anthropic/claude-opus-4-7\nunsupported: error",
 }
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
 FORM: Any = {"type": "json_schema", "json_schema": {"name": "city", "schema": CITY}}
@@ -56,6 +57,7 @@ class World:
         return {
             "OPENAI_BASE_URL": self.openai.base_url,
             "OPENAI_API_KEY": "sk-journeys",
+            "AGENTRT_PROVIDERS__OPENAI__IMAGE_URLS": "true",
             "ANTHROPIC_BASE_URL": self.anthropic.base_url,
             "ANTHROPIC_API_KEY": "sk-ant-journeys",
             "GEMINI_BASE_URL": self.gemini.base_url,
@@ -115,6 +117,30 @@ def test_a_part_that_the_model_cannot_take_is_named_before_anything_is_spent(wor
     assert (len(world.openai.chats), len(world.gemini.chats)) == (0, 1)
     assert refusal(world, "llama", "hi", tools=[LOOK], tool_choice="required").param == "tool_choice"
     assert world.ollama.chats == []
+
+
+def test_the_same_bytes_are_what_each_part_says_of_them(world: World) -> None:
+    def sent(part: dict[str, Any]) -> str:
+        world.ask("openai/gpt-4o", [{"role": "user", "content": [part]}])
+        return json.dumps(world.openai.chats[-1].body["messages"][-1]["content"])
+
+    document = {"type": "file", "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{DATA}"}}
+    assert f'"data:image/jpeg;base64,{DATA}"' in sent(image(f"data:image/jpg;base64,{DATA}"))
+    assert f'"data:application/pdf;base64,{DATA}"' in sent(document)
+    assert f'"data:image/png;base64,{DATA}"' in sent(image(f"data:image/png;base64,{DATA}"))
+
+
+def test_what_a_model_has_no_place_for_is_told_or_refused(world: World) -> None:
+    hi: Any = [{"role": "user", "content": "hi"}]
+    asked = world.client.chat.completions.with_raw_response
+    told = asked.create(model="anthropic/claude-opus-4-7", messages=hi, temperature=0.2, seed=1)
+    assert told.headers["x-agentrt-ignored"] == "seed, temperature"
+    assert "temperature" not in world.anthropic.chats[-1].body
+    refused = refusal(world, "anthropic/claude-opus-4-7", hi, stop="\n\n")
+    assert (refused.param, len(world.anthropic.chats)) == ("stop", 1)
+    assert "takes no stop texts of nothing but white space" in str(refused)
+    refused = refusal(world, "picky", "hi", temperature=0.2)
+    assert (refused.param, refused.code, len(world.anthropic.chats)) == ("temperature", "unsupported_parameter", 1)
 
 
 def test_what_a_provider_has_no_place_for_is_dropped_with_notice(world: World) -> None:

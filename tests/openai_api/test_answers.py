@@ -74,7 +74,7 @@ class Caller:
         self.cancelled.set()
 
     async def until(self, count):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.sent) < count:
                 self.arrived.clear()
                 await self.arrived.wait()
@@ -98,7 +98,7 @@ def told(answer, live, during=None, *, gone=True, **options):
 
     async def main():
         answering = Answering(live=live, model="default", began=time.perf_counter(), ignored=live.ignored, **options)
-        async with HangUps() as hangups, asyncio.timeout(10), asyncio.TaskGroup() as group:
+        async with HangUps() as hangups, asyncio.timeout(30), asyncio.TaskGroup() as group:
             cancel = caller.cancel if gone else None
             group.create_task(answer(answering, hangups, cancel, caller.receive, caller.send))
             if during is not None:

@@ -15,6 +15,15 @@ def test_surfaces_are_addresses_that_answer(server: Any, told: dict[str, Any]):
     described = httpx2.get(f"{server.url}/schema/openapi.json").json()["paths"]
     assert {surface["path"] for surface in told["surfaces"]} <= set(described)
     assert "/v1/capabilities" in described and told["object"] == "capabilities"
+    named = {surface["name"] for surface in told["surfaces"]}
+    assert named >= {"chat", "embeddings", "models", "runs", "sessions", "files", "mcp", "sandboxes", "pools", "vms"}
+    assert "mcp_servers" not in named, "that module is switched off here"
+
+
+def test_a_module_that_is_switched_off_has_no_surface(serve: Any):
+    with serve(AGENTRT_MODULES__MCP_SERVER="false", AGENTRT_MODULES__CONTAINERS="false") as server:
+        named = {surface["name"] for surface in httpx2.get(f"{server.url}/v1/capabilities").json()["surfaces"]}
+    assert named.isdisjoint({"mcp", "sandboxes", "pools", "vms"}) and named >= {"files", "mcp_servers"}
 
 
 def test_each_parameter_has_one_class_for_each_wire(told: dict[str, Any]):

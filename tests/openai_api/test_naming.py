@@ -53,6 +53,9 @@ def test_a_near_miss_is_suggested():
         names().find("codr")
     with pytest.raises(NotFound, match="Did you mean 'gpt-4'"):
         names().find("gpt4")
+    only_in_full = Names(lambda: {}, lambda name: name == "offline/offline", lambda: ["offline", "offline/offline"])
+    with pytest.raises(NotFound, match="Did you mean 'offline/offline'"):
+        only_in_full.find("offline")
 
 
 def test_bare_models_can_be_passed_through_or_refused():

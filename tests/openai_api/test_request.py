@@ -66,6 +66,7 @@ def test_json_that_is_no_object_is_refused(raw):
         ({"model": 1}, "model", "invalid_type"),
         ({"model": ""}, "model", "missing_required_parameter"),
         ({"messages": []}, "messages", "empty_array"),
+        ({"messages": [{"role": "user", "content": []}]}, "messages[0].content", "empty_array"),
         ({"messages": None}, "messages", "invalid_type"),
         ({"messages": "hi"}, "messages", "invalid_type"),
         ({"messages": [1]}, "messages[0]", "invalid_type"),

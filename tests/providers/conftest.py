@@ -6,7 +6,7 @@ import pytest
 
 from agentrt.agents import Retry
 from agentrt.providers import ModelClient, ProviderEntry, Providers
-from upstreams.openai_upstream import OpenAIUpstream
+from fixtures.wires import WIRES
 
 
 @pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
@@ -16,11 +16,9 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
 
 
 @pytest.fixture
-def upstream(openai_upstream: Callable[[], OpenAIUpstream]) -> OpenAIUpstream:
-    return openai_upstream()
-
-
-Speak = Callable[..., AbstractAsyncContextManager[ModelClient]]
+def wire() -> str:
+    """The wire that is spoken; a file of tests of another one has its own."""
+    return "openai"
 
 
 @pytest.fixture
@@ -30,13 +28,28 @@ def carrier() -> str:
 
 
 @pytest.fixture
-def acme(upstream: OpenAIUpstream, carrier: str) -> Speak:
+def upstream(start_upstream: Any, wire: str) -> Any:
+    return start_upstream(WIRES[wire].upstream)
+
+
+Speak = Callable[..., AbstractAsyncContextManager[ModelClient]]
+
+
+@pytest.fixture
+def acme(upstream: Any, wire: str, carrier: str) -> Speak:
     """A client of the upstream under the name `acme`: `async with acme(attempts=1, **entry) as client`."""
 
     @asynccontextmanager
     async def speak(attempts: int = 1, **entry: Any) -> AsyncIterator[ModelClient]:
-        made = ProviderEntry(**{"base_url": upstream.base_url, "api_key": "sk-verysecret", "client": carrier, **entry})
-        async with Providers({"acme": made}) as providers:
+        given = {"wire": wire, "client": carrier, "base_url": upstream.base_url, "api_key": "sk-verysecret", **entry}
+        async with Providers({"acme": ProviderEntry(**given)}) as providers:
             yield providers.client("acme", Retry(attempts=attempts, backoff=0))
 
     return speak
+
+
+@pytest.fixture
+async def ours(acme: Speak) -> AsyncIterator[ModelClient]:
+    """The client that an official SDK is held against."""
+    async with acme() as client:
+        yield client

@@ -114,7 +114,7 @@ def test_a_budget_is_not_asked_for_in_the_middle_of_a_turn_that_began_without_th
         ({"max_tokens": 5}, {"max_tokens": 5}),
         ({"max_completion_tokens": 6, "max_tokens": 5}, {"max_tokens": 6}),
         ({"stop": "END"}, {"stop_sequences": ["END"]}),
-        ({"stop": ["a", "\n", "b"]}, {"stop_sequences": ["a", "b"]}),
+        ({"stop": ["a", "", "b"]}, {"stop_sequences": ["a", "b"]}),
         ({"service_tier": "default"}, {"service_tier": "standard_only"}),
         ({"service_tier": "priority"}, {"service_tier": "auto"}),
         ({"safety_identifier": "h4sh"}, {"metadata": {"user_id": "h4sh"}}),

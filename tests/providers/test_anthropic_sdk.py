@@ -11,13 +11,13 @@ from anthropic import types
 from anthropic.types import message_create_params
 from pydantic import TypeAdapter
 
-from agentrt.agents import Retry
 from agentrt.events import CallerTool
 from agentrt.messages import File, Image, Message, Text, Thinking, ToolCall, ToolResult
 from agentrt.messages import says as message
-from agentrt.providers import Done, ModelAsk, ModelClient, ModelFailure, ProviderEntry, Providers
+from agentrt.providers import ModelAsk, ModelClient, ModelFailure
 from agentrt.providers.anthropic_request import request_body
 from agentrt.tools import ToolDef
+from fixtures.wires import done
 from upstreams.anthropic_upstream import (
     MODEL,
     SIGNATURE,
@@ -69,27 +69,14 @@ ASK = ModelAsk(
 
 
 @pytest.fixture
-def upstream(start_upstream: Any) -> AnthropicUpstream:
-    return start_upstream(AnthropicUpstream)
-
-
-@pytest.fixture
-async def ours(upstream: AnthropicUpstream) -> AsyncIterator[ModelClient]:
-    entry = ProviderEntry(wire="anthropic", base_url=upstream.base_url, api_key="sk-ant-verysecret")
-    async with Providers({"acme": entry}) as providers:
-        yield providers.client("acme", Retry(attempts=1))
+def wire() -> str:
+    return "anthropic"
 
 
 @pytest.fixture
 async def sdk(upstream: AnthropicUpstream) -> AsyncIterator[anthropic.AsyncAnthropic]:
-    async with anthropic.AsyncAnthropic(base_url=upstream.base_url, api_key="sk-ant-verysecret", max_retries=0) as client:
+    async with anthropic.AsyncAnthropic(base_url=upstream.base_url, api_key="sk-verysecret", max_retries=0) as client:
         yield client
-
-
-async def done(client: ModelClient, ask: ModelAsk) -> Done:
-    last = [chunk async for chunks in client.stream(ask) for chunk in chunks][-1]
-    assert isinstance(last, Done)
-    return last
 
 
 def test_the_sdks_types_know_everything_that_is_sent() -> None:

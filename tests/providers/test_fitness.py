@@ -61,7 +61,7 @@ def test_parts_that_a_model_is_known_not_to_take(wire: Wire, model: str, part: A
 @pytest.mark.parametrize(
     ("wire", "model", "choice", "what"),
     [
-        ("ollama", "qwen3", "required", ["a tool_choice other than 'auto' and 'none' -1.-1tool_choice"]),
+        ("ollama", "qwen3", "required", ["tool_choice other than 'auto' and 'none' -1.-1tool_choice"]),
         ("ollama", "qwen3", {"type": "function", "function": {"name": "echo"}}, ["tool_choice"]),
         ("ollama", "qwen3", "none", []),
         ("ollama", "qwen3", {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}, []),
@@ -138,4 +138,8 @@ def test_whose_images_are_fetched_here() -> None:
     assert [wire for wire in get_args(Wire) if wants_bytes(ProviderEntry(wire=wire))] == ["gemini", "ollama"]
     assert wants_bytes(ProviderEntry(wire="anthropic", client="sdk", sdk=BedrockSdk()))
     assert wants_bytes(ProviderEntry(wire="openai", image_urls=False))
+    for inside in ("http://127.0.0.1:8000/v1", "http://10.0.0.3/v1", "http://vllm:8000/v1", "http://gpu.internal/v1"):
+        assert wants_bytes(ProviderEntry(base_url=inside)), "it could be made to reach inside"
+        assert not wants_bytes(ProviderEntry(base_url=inside, image_urls=True))
+    assert not wants_bytes(ProviderEntry(base_url="https://openrouter.ai/api/v1"))
     assert not wants_bytes(ProviderEntry(wire="gemini", image_urls=True))

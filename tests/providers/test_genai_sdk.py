@@ -15,9 +15,10 @@ from google.genai import errors, types
 from agentrt.events import CallerTool
 from agentrt.messages import File, Image, Message, Text, Thinking, ToolCall, ToolResult
 from agentrt.messages import says as message
-from agentrt.providers import Done, ModelAsk, ModelClient, ModelFailure
+from agentrt.providers import ModelAsk, ModelFailure
 from agentrt.providers.gemini_parts import CallExtras
 from agentrt.tools import ToolDef
+from fixtures.wires import done
 from upstreams.gemini_upstream import GeminiUpstream, call, calls, event, piece, refuses, says, streams
 from upstreams.http_upstream import Reply
 
@@ -153,8 +154,8 @@ CONFIG = types.GenerateContentConfig(
 
 
 @pytest.fixture
-def upstream(start_upstream: Any) -> GeminiUpstream:
-    return start_upstream(GeminiUpstream)
+def wire() -> str:
+    return "gemini"
 
 
 @pytest.fixture
@@ -165,19 +166,13 @@ async def sdk(upstream: GeminiUpstream) -> AsyncIterator[genai.client.AsyncClien
             yield client.aio
 
 
-async def done(client: ModelClient, ask: ModelAsk) -> Done:
-    last = [chunk async for chunks in client.stream(ask) for chunk in chunks][-1]
-    assert isinstance(last, Done)
-    return last
-
-
 async def theirs(sdk: genai.client.AsyncClient, contents: Any = "Hi", config: Any = None) -> list[Any]:
     stream = await sdk.models.generate_content_stream(model=MODEL, contents=contents, config=config)
     return [piece async for piece in stream]
 
 
 async def test_both_send_the_same_request(acme: Any, sdk: genai.client.AsyncClient, upstream: GeminiUpstream) -> None:
-    async with acme(wire="gemini") as client:
+    async with acme() as client:
         await done(client, ASK)
     await theirs(sdk, CONTENTS, CONFIG)
     our, their = upstream.chats
@@ -228,7 +223,7 @@ async def test_both_read_the_same_answer(
     acme: Any, sdk: genai.client.AsyncClient, upstream: GeminiUpstream, reply: Reply
 ) -> None:
     upstream.script(reply, reply)
-    async with acme(wire="gemini") as client:
+    async with acme() as client:
         read = await done(client, ModelAsk(model=MODEL, messages=(message("user", "Hi"),)))
     pieces = await theirs(sdk)
     parts = [part for piece in pieces for part in piece.candidates[0].content.parts or ()]
@@ -286,7 +281,7 @@ async def test_what_its_next_turn_wants_back_goes_back_as_the_sdk_sends_it(
         call("lookup", {"text": "b"}),
     )
     upstream.script(reply, says("x"), reply, says("x"))
-    async with acme(wire="gemini") as client:
+    async with acme() as client:
         read = await done(client, ModelAsk(model=MODEL, messages=(message("user", "Hi"),)))
         await done(client, ModelAsk(model=MODEL, messages=(message("user", "Hi"), read.message)))
     parts = [part for piece in await theirs(sdk) for part in piece.candidates[0].content.parts]
@@ -300,7 +295,7 @@ async def test_a_blocked_prompt_is_an_answer_without_candidates_to_both(
 ) -> None:
     blocked = event({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 3}})
     upstream.script(Reply([blocked], headers=SSE), Reply([blocked], headers=SSE))
-    async with acme(wire="gemini") as client:
+    async with acme() as client:
         with pytest.raises(ModelFailure) as failed:
             await done(client, ModelAsk(model=MODEL, messages=(message("user", "Hi"),)))
     (read,) = await theirs(sdk)
@@ -333,7 +328,7 @@ async def test_both_tell_failures_apart(
     wrapped: bool,
 ) -> None:
     upstream.script(*[refuses(status, "because", named, wrapped=wrapped)] * 2)
-    async with acme(wire="gemini") as client:
+    async with acme() as client:
         with pytest.raises(ModelFailure) as ours:
             await done(client, ModelAsk(model=MODEL, messages=(message("user", "Hi"),)))
     with pytest.raises(error) as their:
@@ -345,7 +340,7 @@ async def test_both_tell_failures_apart(
 async def test_an_error_in_mid_stream_is_one_to_both(acme: Any, sdk: genai.client.AsyncClient, upstream: GeminiUpstream) -> None:
     died = event({"error": {"code": 503, "message": "died", "status": "UNAVAILABLE"}})
     upstream.script(*[Reply([event(piece({"text": "Half"})), died], headers=SSE)] * 2)
-    async with acme(wire="gemini") as client:
+    async with acme() as client:
         with pytest.raises(ModelFailure) as ours:
             await done(client, ModelAsk(model=MODEL, messages=(message("user", "Hi"),)))
     with pytest.raises(errors.ServerError) as their:

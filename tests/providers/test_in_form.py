@@ -142,10 +142,20 @@ async def test_the_result_that_ends_a_task_is_the_answer() -> None:
 
 async def test_what_the_provider_keeps_to_streams_and_what_breaks_it_all_the_same_is_void() -> None:
     assert kinds(await chunks_of(Says('{"n": 12345}'), OPENAI, wanted=STRICT))[:2] == ["TextDelta", "TextDelta"]
-    chunks = await chunks_of(Says("Twelve.", '{"n": 12}'), OPENAI, wanted=STRICT)
+    chunks = await chunks_of(Says('{"n": "twelve"}', '{"n": 12}'), OPENAI, wanted=STRICT)
     failed = next(chunk for chunk in chunks if isinstance(chunk, Retrying))
     assert failed.voids
     assert text_of(chunks[chunks.index(failed) :]) == '{"n": 12}'
+
+
+async def test_what_does_not_begin_as_json_is_shown_once_it_was_judged_even_where_the_provider_keeps_to_forms() -> None:
+    for broken in ("Twelve.", " ", "``"):
+        chunks = await chunks_of(Says(broken, '{"n": 12}'), OPENAI, wanted=STRICT)
+        assert [chunk.voids for chunk in chunks if isinstance(chunk, Retrying)] == [False]
+        assert text_of(chunks) == '{"n": 12}'
+    fenced = await chunks_of(Says('```json\n{"n": 12}\n```'), OPENAI, wanted=STRICT)
+    assert text_of(fenced) == '{"n": 12}', "and never twice"
+    assert text_of(await chunks_of(Says(' \n\n {"n": 12}'), OPENAI, wanted=STRICT)) == ' \n\n {"n": 12}'
 
 
 async def test_a_model_without_the_parameter_is_told_in_words() -> None:

@@ -10,8 +10,9 @@ import pytest
 from agentrt.events import CallerTool
 from agentrt.messages import Image, Message, Text, ToolCall, ToolResult
 from agentrt.messages import says as message
-from agentrt.providers import Done, ModelAsk, ModelClient, ModelFailure
+from agentrt.providers import ModelAsk, ModelFailure
 from agentrt.tools import ToolDef
+from fixtures.wires import done
 from upstreams.openai_upstream import OpenAIUpstream, Reply, calls, refuses, says, streams
 
 pytestmark = pytest.mark.anyio
@@ -78,12 +79,6 @@ SAME: dict[str, Any] = {
 async def sdk(upstream: OpenAIUpstream) -> AsyncIterator[openai.AsyncOpenAI]:
     async with openai.AsyncOpenAI(base_url=upstream.base_url, api_key="sk-verysecret", max_retries=0) as client:
         yield client
-
-
-async def done(client: ModelClient, ask: ModelAsk) -> Done:
-    last = [chunk async for chunks in client.stream(ask) for chunk in chunks][-1]
-    assert isinstance(last, Done)
-    return last
 
 
 async def test_both_send_the_same_request(acme: Any, sdk: openai.AsyncOpenAI, upstream: OpenAIUpstream) -> None:

@@ -10,6 +10,7 @@ from agentrt.messages import Text, Thinking, ToolCall, Usage
 from agentrt.messages import says as message
 from agentrt.providers import Chunk, Done, ModelAsk, ModelFailure
 from agentrt.providers.openai_response import OpenAIReader
+from fixtures.wires import done_of, read_all, stream_of
 from upstreams.openai_upstream import DONE, calls, chunk, event, says, streams, usage
 
 ASK = ModelAsk(model="gpt-4o", messages=(message("user", "Hello there"),), call_prefix="call_abc")
@@ -19,22 +20,12 @@ def body(*events: dict[str, Any] | bytes) -> bytes:
     return b"".join(map(event, events))
 
 
-def stream_of(reply: Any) -> bytes:
-    return b"".join(frame for frame in reply.frames if isinstance(frame, bytes))
-
-
 def read(*pieces: bytes) -> list[Chunk]:
-    reader = OpenAIReader("acme", ASK, ["sk-verysecret"])
-    out: list[Chunk] = []
-    for piece in pieces:
-        out += reader.feed(piece)
-    return [*out, *reader.end(), reader.done()]
+    return read_all(OpenAIReader("acme", ASK, ["sk-verysecret"]), pieces)
 
 
 def done(*pieces: bytes) -> Done:
-    last = read(*pieces)[-1]
-    assert isinstance(last, Done)
-    return last
+    return done_of(read(*pieces))
 
 
 def call_deltas(chunks: list[Chunk]) -> list[ToolCallDelta]:
@@ -54,15 +45,6 @@ def test_text_streams_and_the_whole_message_comes_last() -> None:
             model="gpt-4o-mini-2024-07-18",
         ),
     ]
-
-
-@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"], ids=["lf", "crlf"])
-@pytest.mark.parametrize("reply", [says("Grüße 🌍!"), calls(("echo", {"text": "ä"}), ("add", {"a": 1}))], ids=["text", "calls"])
-def test_the_answer_is_the_same_wherever_the_bytes_are_cut(reply: Any, line_end: bytes) -> None:
-    stream = stream_of(reply).replace(b"\n", line_end)
-    whole = read(stream)
-    for cut in range(len(stream)):
-        assert read(stream[:cut], stream[cut:]) == whole, cut
 
 
 def test_tool_calls_get_our_ids_and_their_arguments_byte_for_byte() -> None:
@@ -158,7 +140,8 @@ def test_reasoning_streams_apart_from_the_text(field: str) -> None:
     chunks = read(stream_of(streams({field: "Let me "}, {field: "think."}, {"content": "4"})))
     assert chunks[:3] == [ReasoningDelta(text="Let me "), ReasoningDelta(text="think."), TextDelta(text="4")]
     assert isinstance(chunks[3], Done)
-    assert chunks[3].message.parts == (Thinking("Let me think.", "acme"), Text("4"))
+    thought, text = chunks[3].message.parts
+    assert isinstance(thought, Thinking) and (thought.text, thought.provider, text) == ("Let me think.", "acme", Text("4"))
 
 
 def test_content_in_typed_parts_is_text_and_reasoning() -> None:

@@ -1,12 +1,14 @@
 """What a call costs, by table, and against the library whose list we read."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import genai_prices
 import pytest
+import uvloop
 
 from agentrt.messages import Usage
 from agentrt.providers import Abilities, Price, ProviderEntry, Providers, cost_of
@@ -72,7 +74,7 @@ def test_prices_may_depend_on_the_day_and_the_hour() -> None:
     )
 
     def at(*when: int) -> Price | None:
-        return listed.price(datetime(*when, tzinfo=UTC).timestamp())  # type: ignore[arg-type]
+        return listed.price(datetime(*when, tzinfo=UTC).timestamp())
 
     assert [at(2029, 5, 5, 7, 59), at(2029, 5, 5, 8), at(2029, 5, 5, 20), at(2029, 5, 5, 23)] == [night, day, night, night]
     assert [at(2030, 1, 1, 23), at(2030, 1, 2, 1, 59), at(2030, 1, 2, 2)] == [later, later, night]
@@ -169,6 +171,22 @@ def test_nobody_waits_for_the_list_where_it_has_no_say() -> None:
             assert await providers.facts.cost("openai/my-own", Usage(10, 10)) is None, "the list's arrival changes nothing"
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("rounds", range(8))
+def test_who_leaves_while_the_list_is_read_leaves_no_process_behind(rounds: int) -> None:
+    """Not even where the program has just been started: an event loop that never got to own it would say so."""
+
+    async def main() -> None:
+        async with Providers({"openai": ProviderEntry(api_key="sk-x")}) as providers, asyncio.TaskGroup() as group:
+            asking = group.create_task(providers.facts.cost("openai/gpt-4o-mini", Usage(1)))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            asking.cancel()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+    gc.collect()
 
 
 def test_the_settings_come_first_and_may_say_that_something_is_free() -> None:

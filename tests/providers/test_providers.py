@@ -112,7 +112,7 @@ async def test_a_model_of_a_provider_without_key_names_what_is_missing(name: str
 
 async def test_models_of_an_own_address_are_listed_behind_the_start(upstream: OpenAIUpstream) -> None:
     async with providers({"OPENAI_BASE_URL": upstream.base_url}) as ours:
-        await ours.listed(10)
+        await ours.listed(30)
         assert ModelInfo("local-model", "openai") in ours.models()
         assert ours.resolve("local-model") == Choice("openai", "local-model")
         assert ours.health().detail["openai"] == {"configured": True, "models": 2}
@@ -121,7 +121,7 @@ async def test_models_of_an_own_address_are_listed_behind_the_start(upstream: Op
 async def test_an_address_that_lists_nothing_is_said_and_still_serves(upstream: OpenAIUpstream) -> None:
     upstream.answer = lambda request: refuses(401, "bad key sk-verysecret")
     async with providers(KEY | {"OPENAI_BASE_URL": upstream.base_url}) as ours:
-        await ours.listed(10)
+        await ours.listed(30)
         health = ours.health()
         assert health.status == "degraded"
         assert "refused the API key" in health.detail["openai"]["reason"]

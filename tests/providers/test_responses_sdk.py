@@ -10,13 +10,13 @@ import pytest
 from openai.types.responses import ResponseStreamEvent, response_create_params, response_input_item_param
 from pydantic import TypeAdapter
 
-from agentrt.agents import Retry
 from agentrt.events import CallerTool
 from agentrt.messages import File, Image, Message, Text, Thinking, ToolCall, ToolResult
 from agentrt.messages import says as said
-from agentrt.providers import Done, ModelAsk, ModelClient, ModelFailure, ProviderEntry, Providers
+from agentrt.providers import ModelAsk, ModelClient, ModelFailure
 from agentrt.providers.responses_request import request_body
 from agentrt.tools import ToolDef
+from fixtures.wires import done
 from upstreams.http_upstream import Reply
 from upstreams.responses_upstream import (
     ResponsesUpstream,
@@ -83,27 +83,14 @@ ASK = ModelAsk(
 
 
 @pytest.fixture
-def upstream(start_upstream: Any) -> ResponsesUpstream:
-    return start_upstream(ResponsesUpstream)
-
-
-@pytest.fixture
-async def ours(upstream: ResponsesUpstream) -> AsyncIterator[ModelClient]:
-    entry = ProviderEntry(wire="openai_responses", base_url=upstream.base_url, api_key="sk-verysecret")
-    async with Providers({"acme": entry}) as providers:
-        yield providers.client("acme", Retry(attempts=1))
+def wire() -> str:
+    return "openai_responses"
 
 
 @pytest.fixture
 async def sdk(upstream: ResponsesUpstream) -> AsyncIterator[openai.AsyncOpenAI]:
     async with openai.AsyncOpenAI(base_url=upstream.base_url, api_key="sk-verysecret", max_retries=0) as client:
         yield client
-
-
-async def done(client: ModelClient, ask: ModelAsk) -> Done:
-    last = [chunk async for chunks in client.stream(ask) for chunk in chunks][-1]
-    assert isinstance(last, Done)
-    return last
 
 
 def test_the_sdks_types_know_everything_that_is_sent() -> None:

@@ -245,7 +245,7 @@ async def test_a_stream_that_nobody_reads_can_be_closed(upstream: OpenAIUpstream
     async with speaking(base_url=upstream.base_url, api_key="k") as client:
         async with aclosing(client.stream(HI)) as stream:
             await anext(stream)
-        assert await asyncio.to_thread(upstream.wait_for_chat().hung_up.wait, 5)
+        assert await asyncio.to_thread(upstream.wait_for_chat().hung_up.wait, 30)
         assert await text_of(client) == "Hello from upstream."
 
 

@@ -1,33 +1,17 @@
 """Four limits, each a setting and an error of its own; an agent's come before the provider's."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from agentrt.agents import Limits, Retry
-from agentrt.messages import says as message
-from agentrt.providers import ModelAsk, ModelClient, ModelFailure, ProviderEntry, Providers
+from agentrt.agents import Limits
+from fixtures.wires import WIRES, failure_of
 from upstreams.openai_upstream import OpenAIUpstream, Reply, says
 
 pytestmark = pytest.mark.anyio
 
-ASK = ModelAsk(model="gpt-4o", messages=(message("user", "Hi"),))
-
-
-@asynccontextmanager
-async def acme(upstream: OpenAIUpstream, **entry: Any) -> AsyncIterator[ModelClient]:
-    async with Providers({"acme": ProviderEntry(base_url=upstream.base_url, **entry)}) as providers:
-        yield providers.client("acme", Retry())
-
-
-async def failure_of(client: ModelClient, limits: Limits) -> ModelFailure:
-    with pytest.raises(ModelFailure) as caught:
-        async for _ in client.stream(replace(ASK, limits=limits)):
-            pass
-    return caught.value
+ASK = WIRES["openai"].asks()
 
 
 NO_HEAD, NO_BODY = Reply(status=0, end="hang"), Reply(end="hang")
@@ -46,23 +30,23 @@ NO_HEAD, NO_BODY = Reply(status=0, end="hang"), Reply(end="hang")
     ids=["connect", "no head", "no first byte", "silence", "endless", "no head within the whole time"],
 )
 async def test_each_limit_is_an_error_of_its_own(
-    upstream: OpenAIUpstream, reply: Reply, limits: Limits, code: str, words: str
+    acme: Any, upstream: OpenAIUpstream, reply: Reply, limits: Limits, code: str, words: str
 ) -> None:
     upstream.script(reply)
-    async with acme(upstream) as client:
-        failure = await failure_of(client, limits)
+    async with acme() as client:
+        failure = await failure_of(client, replace(ASK, limits=limits))
     assert (failure.code, failure.retryable) == (code, True)
     assert words in failure.message
 
 
-async def test_what_an_agent_leaves_open_is_as_the_provider_has_it(upstream: OpenAIUpstream) -> None:
+async def test_what_an_agent_leaves_open_is_as_the_provider_has_it(acme: Any, upstream: OpenAIUpstream) -> None:
     upstream.script(says("Half", end="hang"))
-    async with acme(upstream, idle_s=0.1) as client:
-        assert (await failure_of(client, Limits(first_token=20))).code == "timeout_idle"
+    async with acme(idle_s=0.1) as client:
+        assert (await failure_of(client, replace(ASK, limits=Limits(first_token=20)))).code == "timeout_idle"
 
 
-async def test_an_agent_may_be_more_patient_than_its_provider(upstream: OpenAIUpstream) -> None:
+async def test_an_agent_may_be_more_patient_than_its_provider(acme: Any, upstream: OpenAIUpstream) -> None:
     upstream.script(says("Hi there", size=4, pause=0.2))
-    async with acme(upstream, idle_s=0.05) as client:
+    async with acme(idle_s=0.05) as client:
         chunks = [chunk async for read in client.stream(replace(ASK, limits=Limits(idle=20, first_token=20))) for chunk in read]
     assert chunks[-1].message.text == "Hi there"

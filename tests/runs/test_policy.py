@@ -130,6 +130,10 @@ TABLE: dict[str, tuple[list[e.StoredEvent], tuple[p.Command, ...]]] = {
     "results are told to the model": ([started(), asked(), calls(LOOK), begun(LOOK), answered(LOOK)], (p.CallModel(2),)),
     "failures too": ([started(), asked(), calls(LOOK), begun(LOOK), failed(LOOK)], (p.CallModel(2),)),
     "the caller's calls end the run": ([started(), asked(), calls(SUN, text="Well")], (p.Complete("Well", "tool_calls"),)),
+    "but say so where they were cut": (
+        [started(), asked(), replace(calls(SUN, text="Well"), stop="length")],
+        (p.Complete("Well", "length"),),
+    ),
     "but not before our own are answered": ([started(), asked(), calls(SUN, LOOK)], (p.CallTool(LOOK, "read", 1),)),
     "and then they do": (
         [started(), asked(), calls(SUN, LOOK), begun(LOOK), answered(LOOK)],

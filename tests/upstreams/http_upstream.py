@@ -128,7 +128,7 @@ class Upstream:
         """The requests to its model."""
         return [request for request in self.requests if self.is_chat(request)]
 
-    def wait_for_chat(self, number: int = 1, within_s: float = 10) -> Request:
+    def wait_for_chat(self, number: int = 1, within_s: float = 30) -> Request:
         """The request number `number` (from 1), waiting until it is there."""
         with self._moved:
             assert self._moved.wait_for(lambda: len(self.chats) >= number, within_s), "the upstream was not asked"
@@ -136,7 +136,7 @@ class Upstream:
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(30)
         self._loop.close()
         self._socket.close()
 
@@ -284,7 +284,7 @@ async def _leave(end: End, writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
 
 
-def wait_until(condition: Callable[[], bool], within_s: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], within_s: float = 30) -> None:
     """Return once `condition` holds; fail after `within_s`."""
     deadline = time.monotonic() + within_s
     while not condition():

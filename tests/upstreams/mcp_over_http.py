@@ -92,7 +92,7 @@ async def serving(app: Any, port: int) -> AsyncIterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=0))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(server.serve())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not server.started:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         try:

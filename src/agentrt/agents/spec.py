@@ -48,7 +48,7 @@ class Parameters(Spec, frozen=True, dict=True):
         Annotated[float, Meta(ge=-2, le=2)] | None, Meta(description="Above 0: away from words said often.")
     ] = None
     reasoning_effort: Annotated[
-        Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None,
+        Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None,
         Meta(description="How long a reasoning model thinks."),
     ] = None
     verbosity: Annotated[
@@ -105,7 +105,7 @@ class Limits(Spec, frozen=True):
     """Seconds that a model may take; unset: as the provider's settings say."""
 
     connect: Annotated[Seconds | None, Meta(description="Until the connection to the provider stands.")] = None
-    first_token: Annotated[Seconds | None, Meta(description="Until the first byte of an answer.")] = None
+    first_token: Annotated[Seconds | None, Meta(description="Until an answer begins; a ping is no beginning.")] = None
     idle: Annotated[Seconds | None, Meta(description="Between two pieces of an answer.")] = None
     total: Annotated[Seconds | None, Meta(description="For a whole answer.")] = None
 

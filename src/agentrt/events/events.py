@@ -137,8 +137,9 @@ class ModelCompleted(Event, frozen=True, kw_only=True):
 
 
 class ModelFailed(Event, frozen=True, kw_only=True):
-    """Outcome: no usable answer. `text` is what readers were shown of it; `interrupted` failures are tried again. `usage` and
-    `cost_usd` are what it took at least; null where the price is unknown."""
+    """Outcome: no usable answer. `text` is what readers were shown of it, up to a million characters; `interrupted` failures
+    are tried again. `usage` and `cost_usd` are what it took at least; null where the price is unknown. `retry_after_s`: the
+    provider asks to wait so long."""
 
     step: int
     code: str
@@ -148,6 +149,7 @@ class ModelFailed(Event, frozen=True, kw_only=True):
     text: str = ""
     duration_ms: float = 0.0
     interrupted: bool = False
+    retry_after_s: float | None = None
 
 
 class TextDiscarded(Event, frozen=True, kw_only=True):
@@ -289,11 +291,12 @@ class RunCompleted(Event, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class RunFailed(Event, frozen=True, kw_only=True):
-    """The run ended without an answer, or with a cut one."""
+    """The run ended without an answer, or with a cut one. `retry_after_s`: its provider asks to wait so long."""
 
     code: str
     message: str
     session_id: str | None = None
+    retry_after_s: float | None = None
 
 
 class RunCancelled(Event, frozen=True, kw_only=True, omit_defaults=False):

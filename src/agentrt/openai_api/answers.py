@@ -1,5 +1,6 @@
 """How a run is told to the caller of a chat: as one body, or as a stream while it happens."""
 
+import math
 import time
 
 import msgspec
@@ -176,7 +177,7 @@ def _totals(a: Answering, cost_usd: float | None) -> dict[str, object]:
 
 async def _send_error(send: Send, error: AgentrtError, headers: list[tuple[bytes, bytes]]) -> None:
     if error.retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
     if error.code in FINAL:
         headers.append((b"x-should-retry", b"false"))
     await _send_body(send, STATUS[error.kind], openai_error_body(error), headers)

@@ -1,6 +1,7 @@
 """`GET /v1/capabilities`: what can be asked of this server, and of which models."""
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
@@ -10,6 +11,7 @@ from agentrt.providers import Abilities, Price, Providers
 from .naming import HasSpec
 from .parameters import ParameterClasses, classes_of
 
+_PARAMETER = re.compile(r"\{[^}]*\}")
 _WIRES = ("anthropic", "gemini", "offline", "ollama", "openai", "openai_responses")
 
 
@@ -51,7 +53,18 @@ SURFACES = [
     Surface(name="models", path="/v1/models", streams=False),
     Surface(name="runs", path="/runs", streams=True),
     Surface(name="sessions", path="/sessions", streams=False),
+    Surface(name="files", path="/v1/files", streams=False),
+    Surface(name="mcp", path="/mcp", streams=True),
+    Surface(name="mcp_servers", path="/mcp-servers", streams=False),
+    Surface(name="sandboxes", path="/sandboxes", streams=False),
+    Surface(name="pools", path="/api/v1/pools/{pool}/acquire", streams=False),
+    Surface(name="vms", path="/api/v1/vms", streams=False),
 ]
+
+
+def plain_path(path: str) -> str:
+    """A path with its parameters unnamed: routers and documents spell them differently."""
+    return _PARAMETER.sub("{}", path)
 
 
 class Inventory:
@@ -60,10 +73,11 @@ class Inventory:
     def __init__(self, agents: Callable[[], Mapping[str, HasSpec]], providers: Providers) -> None:
         self._agents, self._providers = agents, providers
 
-    async def take(self) -> Capabilities:
+    async def take(self, mounted: Collection[str]) -> Capabilities:
+        """`mounted` are the `plain_path`s that this server answers at: modules can be switched off."""
         await self._providers.facts.prices.listed()
         return Capabilities(
-            surfaces=SURFACES,
+            surfaces=[surface for surface in SURFACES if plain_path(surface.path) in mounted],
             parameters={wire: classes_of(wire) for wire in _WIRES},
             agents=sorted(self._agents()),
             models=[self._entry(provider, model) for provider, model in self._models()],

@@ -10,7 +10,7 @@ from litestar.types import Receive, Scope, Send
 from agentrt.agents import AgentSpec, SessionRule
 from agentrt.events import CallerAsk
 from agentrt.kernel import Invalid, Principal, TooLarge
-from agentrt.providers import Choice, Providers, forces_call
+from agentrt.providers import Choice, Providers, Wanted, forces_call
 from agentrt.runs import RunService, StartRun
 from agentrt.tools import ToolBox
 
@@ -19,7 +19,7 @@ from .functions import refuse_collisions, refuse_impossible_choice
 from .hangup import HangUps
 from .headers import Headers
 from .naming import Names, Target, among_own
-from .parameters import ADVISORY_OF, Rules, settle
+from .parameters import ADVISORY_OF, Rules, settle, unsupported
 from .request import ChatRequest, read_request
 
 
@@ -118,9 +118,13 @@ class Chat:
     async def _ask(self, who: Principal, request: ChatRequest, target: Target) -> tuple[CallerAsk, tuple[str, ...]]:
         """The caller's share of the model request, and what was dropped of it with notice."""
         ignored = request.ignored + target.ignored
-        if not (request.parameters or request.unknown or request.tools):
+        named = any(message.name and message.role != "tool" for message in request.messages)
+        if not (request.parameters or request.unknown or request.tools or named):
             return CallerAsk(), ignored
-        taken, dropped = settle(request.parameters, request.unknown, self._rules(target))
+        first = self._asked_first(target)
+        taken, dropped = settle(request.parameters, request.unknown, self._rules(target, first))
+        strict = any(tool.strict for tool in request.tools)
+        dropped += self._left_out(target, first, Wanted(parameters=taken, strict=strict, named=named))
         choice = taken.get("tool_choice")
         if request.tools or choice is not None:
             agent = target.agent
@@ -128,15 +132,22 @@ class Chat:
             if agent is not None:
                 refuse_collisions(request.tools, own, agent.name)
             offered = own | {tool.name for tool in request.tools}
-            if choice is not None and not self._possible(choice, offered, target):
+            if choice is not None and not self._possible(choice, offered, target, first):
                 del taken["tool_choice"]
                 dropped = (*dropped, "tool_choice")
         return CallerAsk(parameters=taken, tools=request.tools), ignored + dropped
 
+    def _left_out(self, target: Target, first: Choice, wanted: Wanted) -> tuple[str, ...]:
+        """What the model leaves out. Invalid names it where the agent says that such things are refused."""
+        names = self._providers.unheeded(first, wanted)
+        if names and target.agent is not None and target.agent.unsupported == "error":
+            raise unsupported(names[0], f"{first.name} cannot take it")
+        return names
+
     async def _own_tools(self, who: Principal, agent: AgentSpec | None) -> set[str]:
         return set() if agent is None or not agent.tools else set((await self._tools.offer(agent, who, agent.mode)).tools)
 
-    def _possible(self, choice: Any, offered: set[str], target: Target) -> bool:
+    def _possible(self, choice: Any, offered: set[str], target: Target, first: Choice) -> bool:
         """Whether the choice can be had. Invalid where it cannot, unless the agent says that such things are dropped."""
         drops = target.agent is not None and target.agent.unsupported == "drop"
         try:
@@ -146,11 +157,11 @@ class Chat:
                 raise
             return False
         # without `drop` the run itself is refused, which knows all the models that may be asked
-        return not drops or not forces_call(choice) or self._providers.can_force(self._asked_first(target))
+        return not drops or not forces_call(choice) or self._providers.can_force(first)
 
-    def _rules(self, target: Target) -> Rules:
+    def _rules(self, target: Target, first: Choice) -> Rules:
         agent = target.agent
-        wire = self._providers.wire(self._asked_first(target).provider)
+        wire = self._providers.wire(first.provider)
         advisory = ADVISORY_OF.get(wire, ())
         if agent is None:
             return Rules(advisory=advisory, forwards_unknown=wire in ("openai", "openai_responses"))

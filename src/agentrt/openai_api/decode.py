@@ -25,7 +25,7 @@ _ALLOWED = (
     (re.compile(r".*\.type"), ("function",)),
     (re.compile(r".*\.detail"), ("auto", "low", "high")),
     (re.compile(r".*\.format"), ("wav", "mp3")),
-    (re.compile(r"reasoning_effort"), ("none", "minimal", "low", "medium", "high", "xhigh")),
+    (re.compile(r"reasoning_effort"), ("none", "minimal", "low", "medium", "high", "xhigh", "max")),
     (re.compile(r"verbosity"), ("low", "medium", "high")),
     (re.compile(r"modalities\[.*"), ("text", "audio")),
 )

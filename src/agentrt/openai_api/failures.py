@@ -40,5 +40,5 @@ def failure_of(end: RunFailed | RunCancelled | None) -> AgentrtError:
     if isinstance(end, RunCancelled):
         return Conflict("The run was cancelled.", code="run_cancelled")
     kind, code = _MEANINGS.get(end.code, (UpstreamFailed, end.code))
-    wait = _WAIT_S if code == "rate_limit_exceeded" or kind is Unavailable else None
+    wait = (end.retry_after_s or _WAIT_S) if code == "rate_limit_exceeded" or kind is Unavailable else None
     return kind(end.message, code=code, retry_after_s=wait)

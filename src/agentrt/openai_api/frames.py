@@ -20,7 +20,7 @@ from agentrt.events import (
     TextDiscarded,
     ToolCallDelta,
 )
-from agentrt.messages import ToolCall, Usage, gap
+from agentrt.messages import Message, ToolCall, Usage, gap
 from agentrt.runs import event_object
 
 from .text import encode, line, quoted
@@ -56,6 +56,7 @@ class Frames:
         self._caller_tools = frozenset(caller_tools)
         self._wants_usage, self._wants_events = usage, events
         self._indices: dict[int, int] = {}
+        self._without_arguments: set[int] = set()  # calls of which nothing but the name was sent yet
         self._sent_calls: list[str] = []
         self._shown: list[str] = []
         self._began = False
@@ -124,8 +125,7 @@ class Frames:
                 self._indices[event.index] = len(self._sent_calls)
                 self._call(ToolCall(event.id, event.name, event.arguments), out)
         elif (index := self._indices.get(event.index)) is not None and event.arguments:
-            piece = b'{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]' % (index, quoted(event.arguments))
-            out += (self._delta, piece, self._tail)
+            self._arguments(index, event.arguments, out)
 
     def _call(self, call: ToolCall, out: list[bytes]) -> None:
         """The first piece of a call to one of the caller's functions."""
@@ -133,8 +133,15 @@ class Frames:
             out.append(self._role(b"null"))
         index = len(self._sent_calls)
         self._sent_calls.append(call.id)
+        if not call.arguments:
+            self._without_arguments.add(index)
         function = b'{"name":%b,"arguments":%b}' % (quoted(call.name), quoted(call.arguments))
         piece = b'{"tool_calls":[{"index":%d,"id":%b,"type":"function","function":%b}]' % (index, quoted(call.id), function)
+        out += (self._delta, piece, self._tail)
+
+    def _arguments(self, index: int, said: str, out: list[bytes]) -> None:
+        self._without_arguments.discard(index)
+        piece = b'{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]' % (index, quoted(said))
         out += (self._delta, piece, self._tail)
 
     def _record(self, record: Record, out: list[bytes]) -> None:
@@ -149,9 +156,7 @@ class Frames:
                 self.broken = not self._fresh or len(self._sent_calls) > self._calls_before
             case ModelCompleted(message=message):
                 self.spent = self.spent.plus(event)
-                for call in message.calls:
-                    if call.name in self._caller_tools and call.id not in self._sent_calls:
-                        self._call(call, out)
+                self._complete_calls(message, out)
             case ModelFailed(message=why) | ModelRetrying(message=why):
                 self.spent, self.why = self.spent.plus(event), why
             case ChildSpent():
@@ -164,6 +169,16 @@ class Frames:
                 pass
         if self._wants_events:
             out.append(self._told(record))
+
+    def _complete_calls(self, message: Message, out: list[bytes]) -> None:
+        """What of the calls was not streamed: all of one that came late, the `{}` of one without arguments."""
+        for call in message.calls:
+            if call.name not in self._caller_tools:
+                continue
+            if call.id not in self._sent_calls:
+                self._call(call, out)
+            elif (index := self._sent_calls.index(call.id)) in self._without_arguments:
+                self._arguments(index, call.arguments, out)
 
     def _rest(self, text: str, out: list[bytes]) -> None:
         """What of the run's answer no model said aloud: the result with which an autonomous agent ends its task."""

@@ -50,6 +50,9 @@ def _content(message: b.WireMessage, index: int) -> tuple[Part, ...]:
     if content is None:
         place = f"messages[{index}].content"
         raise Invalid(f"Missing required parameter: '{place}'.", code="missing_required_parameter", param=place)
+    if not content:
+        place = f"messages[{index}].content"
+        raise Invalid(f"Invalid '{place}': an empty list. Send a text, or at least one part.", code="empty_array", param=place)
     return tuple(_part(part, message.role, f"messages[{index}].content[{at}]") for at, part in enumerate(content))  # type: ignore[arg-type]
 
 
@@ -74,6 +77,9 @@ def _image(source: b.ImageSource, place: str) -> Image:
     url = source.url
     if url[:5].lower() == "data:":
         media_type = _check_data_url(url, MAX_IMAGE_BYTES, place)
+        if media_type == "image/jpg":  # a name that many give it
+            media_type = "image/jpeg"
+            url = f"data:{media_type};base64,{url.partition(',')[2]}"
         if media_type not in _IMAGE_TYPES:
             message = f"Invalid image: '{media_type}' is not one of {', '.join(_IMAGE_TYPES)}."
             raise Invalid(message, code="invalid_image_format", param=place)
@@ -133,7 +139,7 @@ def _assistant(message: b.WireMessage, index: int) -> Message:
     if content.__class__ is str:
         if content:
             parts.append(Text(content))  # type: ignore[arg-type]
-    elif content is not None:
+    elif content:
         parts.extend(_content(message, index))
     elif message.refusal:
         parts.append(Text(message.refusal))

@@ -107,7 +107,7 @@ class Names:
         return Target(agent, None, ("model",)) if locked else Target(agent, model)
 
     def _unknown(self, name: str) -> NotFound:
-        candidates = {*self.agents(), *self._listed()}
+        candidates = {*self.agents(), *self._listed()} - {name}  # the offline model is listed, but has no bare name
         near = difflib.get_close_matches(name[:128], sorted(candidates), n=1, cutoff=0.6)
         hint = f" Did you mean '{near[0]}'?" if near else " GET /v1/models lists what there is."
         return NotFound(f"The model '{name[:128]}' does not exist.{hint}", code="model_not_found", param="model")

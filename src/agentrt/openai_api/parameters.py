@@ -125,18 +125,19 @@ def settle(asked: dict[str, Any], unknown: dict[str, Any], rules: Rules) -> tupl
 def _objection(name: str, rules: Rules) -> tuple[Invalid, Literal["drop", "error"]] | None:
     """Why this parameter cannot be sent, and what happens then unless the agent says otherwise."""
     if name in _MEANING:
-        return _unsupported(name, _MEANING[name]), "error"
+        return unsupported(name, _MEANING[name]), "error"
     if name in ADVISORY:
-        return None if name in rules.advisory else (_unsupported(name, "the model cannot take it"), "drop")
+        return None if name in rules.advisory else (unsupported(name, "the model cannot take it"), "drop")
     if rules.forwards_unknown or (name in FIELDS and name not in _FOREIGN):
         return None
     if name in _FOREIGN:
-        return _unsupported(name, "only a pass-through to a provider that offers it can take it"), "error"
+        return unsupported(name, "only a pass-through to a provider that offers it can take it"), "error"
     message = f"Unknown parameter: '{name[:64]}'.{suggestion(name, FIELDS)}"
     return Invalid(message, code="unknown_parameter", param=name), "error"
 
 
-def _unsupported(name: str, why: str) -> Invalid:
+def unsupported(name: str, why: str) -> Invalid:
+    """The refusal of one parameter; `why` ends the sentence."""
     return Invalid(f"Unsupported parameter: '{name}': {why}.", code="unsupported_parameter", param=name)
 
 

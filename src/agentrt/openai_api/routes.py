@@ -10,7 +10,7 @@ from agentrt.http import problems
 from agentrt.kernel import Principal
 from agentrt.runs import RunService
 
-from .capabilities import Capabilities, Inventory
+from .capabilities import Capabilities, Inventory, plain_path
 from .chat import Chat
 from .embeddings import Embeddings
 from .models import ModelCard, ModelList, Shelf
@@ -62,7 +62,7 @@ def routes(chat: Chat, shelf: Shelf, embeddings: Embeddings, inventory: Inventor
         return await embeddings.answer(request)
 
     @get("/v1/capabilities", operation_id="listCapabilities", summary="Surfaces, parameters and models", tags=["openai"])
-    async def list_capabilities() -> Capabilities:
-        return await inventory.take()
+    async def list_capabilities(request: Request[Any, Any, Any]) -> Capabilities:
+        return await inventory.take({plain_path(route.path) for route in request.app.routes})
 
     return (chat_completions, create_embedding, list_capabilities, list_models, retrieve_model)

@@ -11,6 +11,7 @@ from .offline_rules import OfflineRules
 from .price import Price, cost_of
 from .routing import Chain, Request, Route
 from .service import ModelInfo, Providers
+from .unheeded import Wanted
 
 __all__ = [
     "HOW_TO_CONFIGURE",
@@ -32,6 +33,7 @@ __all__ = [
     "Request",
     "Retrying",
     "Route",
+    "Wanted",
     "cost_of",
     "entries_from",
     "forces_call",

@@ -10,6 +10,10 @@ _NUMBER = re.compile(r"claude-(?:[a-z]+-)?(\d)(?:[-.](\d{1,2}))?(?!\d)")
 _FAMILY = re.compile(r"opus|sonnet|haiku|fable|mythos")
 
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
+# Its words for OpenAI's service tiers; it has none for others.
+TIERS = {"auto": "auto", "priority": "auto", "default": "standard_only", "flex": "standard_only"}
+# From this version of the API on no model takes sampling parameters.
+_UNSAMPLED = "2026-10-21"
 
 
 class Abilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +51,11 @@ def abilities(model: str) -> Abilities:
     return msgspec.structs.replace(
         adaptive, unasked=True, off=_off(version, family), forced_tools=not _refuses_force(version, family)
     )
+
+
+def takes_sampling(known: Abilities, api_version: str) -> bool:
+    """Whether a model takes `temperature` and its like at all; none does while it thinks."""
+    return known.sampling and api_version < _UNSAMPLED
 
 
 def _version(found: re.Match[str] | None) -> tuple[int, int]:

@@ -9,17 +9,14 @@ import msgspec
 from agentrt.messages import Thinking
 
 from .anthropic_content import Json, Turns, is_thinking
-from .anthropic_models import Abilities, abilities
+from .anthropic_models import TIERS, Abilities, abilities, takes_sampling
 from .anthropic_schema import closed
 from .anthropic_tools import offer
 from .client import ModelAsk
 from .form_in_words import form_in_words
 
-# From this version of the API on no model takes sampling parameters.
-_UNSAMPLED = "2026-10-21"
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384}
 _MOST_BUDGET, _LEAST_BUDGET = 24_576, 1024
-_TIERS = {"auto": "auto", "priority": "auto", "default": "standard_only", "flex": "standard_only"}
 # The API refuses ids that look like an address or a telephone number, and long ones.
 _PERSONAL = re.compile(r".*@.*|\+?[\d\s().-]{7,}|.{257,}", re.DOTALL)
 
@@ -49,7 +46,7 @@ def request_body(ask: ModelAsk, provider: str, api_version: str = "", *, thinkin
     _think(body, ask, known)
     if schema is not None:
         body.setdefault("output_config", {})["format"] = {"type": "json_schema", "schema": closed(schema)}
-    if known.sampling and api_version < _UNSAMPLED and not _thinks(body):
+    if takes_sampling(known, api_version) and not _thinks(body):
         _sample(body, ask, known)
     _name_the_rest(body, ask)
     _mark_for_cache(body)
@@ -127,9 +124,9 @@ def _schema_in(wanted: Any) -> Json | None:
 
 def _name_the_rest(body: Json, ask: ModelAsk) -> None:
     stop = ask.parameters.get("stop") or ()
-    if stops := [each for each in ([stop] if isinstance(stop, str) else stop) if each.strip()]:
+    if stops := [each for each in ([stop] if isinstance(stop, str) else stop) if each]:
         body["stop_sequences"] = stops
-    if tier := _TIERS.get(ask.parameters.get("service_tier") or ""):
+    if tier := TIERS.get(ask.parameters.get("service_tier") or ""):
         body["service_tier"] = tier
     if user := ask.parameters.get("safety_identifier") or ask.user:
         known_as = hashlib.sha256(user.encode()).hexdigest() if _PERSONAL.fullmatch(user) else user

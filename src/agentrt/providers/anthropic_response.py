@@ -12,7 +12,7 @@ from agentrt.events import ReasoningDelta, TextDelta, ToolCallDelta
 from agentrt.messages import Message, Usage
 
 from .anthropic_blocks import Block, Blocks
-from .anthropic_events import Delta, Event, Refusal, SpentTokens, decode
+from .anthropic_events import Delta, Event, Refusal, SpentTokens, decode, is_foreign
 from .client import Chunk, Done, ModelAsk
 from .errors import ModelFailure
 from .estimate import tokens_asked, tokens_in
@@ -45,6 +45,16 @@ class AnthropicReader(EventReader):
         self._counts: dict[str, int] = {}
 
     @property
+    def begun(self) -> bool:
+        """Whether what came so far says that the model is at work, not only that its provider is there."""
+        return self._open is not None or self.complete
+
+    @property
+    def told(self) -> Usage | None:
+        """What the provider has counted so far; None where it has told nothing."""
+        return self._counted()
+
+    @property
     def complete(self) -> bool:
         """Whether the model said that it has finished: without that word nothing tells an answer from a part of one."""
         return self.ended or bool(self._stop)
@@ -56,7 +66,7 @@ class AnthropicReader(EventReader):
 
     def resume(self) -> None:
         """What is fed from here on goes on with the same answer."""
-        self._spent = self._counted(self.message())
+        self._spent = self._counted()
         self._splitter, self._counts, self._stop, self.ended = SseSplitter(), {}, "", False
         self._open, self._open_index = None, -1
         self._blocks.next_stream()
@@ -73,7 +83,7 @@ class AnthropicReader(EventReader):
         stop = _STOPS.get(self._stop, "stop")
         if stop in ("stop", "tool_calls"):
             stop = "tool_calls" if message.calls else "stop"
-        usage = self._counted(message)
+        usage = self._counted()
         if usage is None:
             usage = Usage(tokens_asked(self._ask), tokens_in(message), estimated=True)
         return Done(message=message, usage=usage, stop=stop, model=self._model or self._ask.model)
@@ -82,6 +92,8 @@ class AnthropicReader(EventReader):
         try:
             event = decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            if isinstance(exc, msgspec.ValidationError) and is_foreign(data):
+                return
             raise self._malformed(clean(str(exc), self._secrets)) from exc
         match event.type:
             case "content_block_delta":
@@ -187,7 +199,7 @@ class AnthropicReader(EventReader):
             if value is not None:
                 self._counts[name] = value
 
-    def _counted(self, message: Message) -> Usage | None:
+    def _counted(self) -> Usage | None:
         counts = self._counts
         if "input" not in counts and "output" not in counts:
             return self._spent

@@ -15,6 +15,9 @@ from .connection_failures import Broken, HttpFailure, NotHttp
 # A reader that falls behind by this much lets the sender wait.
 _MOST_HELD = 256 * 1024
 
+# A connection that the peer had given up breaks at once; after this long it was at work on what it was asked.
+_STALE_S = 5.0
+
 # Head, trailers or chunk extensions: what carries no body must end somewhere.
 _MOST_HEAD = 64 * 1024
 
@@ -43,6 +46,7 @@ class Connection(asyncio.Protocol):
         self.headers: dict[bytes, bytes] = {}  # by lower-case name
         self._heard = self._begun = self._complete = self._lasting = False
         self._held = self._head_size = self._bare = 0
+        self._asked = self._loop.time()
 
     # What its user asks of it.
 
@@ -58,8 +62,8 @@ class Connection(asyncio.Protocol):
 
     @property
     def stale(self) -> bool:
-        """Whether it broke as connections break that the peer had given up: used before, and not one byte came back."""
-        return self.reused and not self._heard
+        """Whether it broke as connections break that the peer had given up: used before, soon, and not one byte came back."""
+        return self.reused and not self._heard and self._loop.time() - self._asked < _STALE_S
 
     async def ask(self, request: bytes) -> None:
         """Send a whole request; returns once the head of its answer is here. HttpFailure where none comes."""

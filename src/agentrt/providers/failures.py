@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ _CODES = {
     403: "permission",
     404: "not_found",
     408: "timeout",
+    409: "server_error",  # a conflict there, such as a lock, that passes
     413: "invalid_request",
     422: "invalid_request",
     429: "rate_limit",
@@ -40,11 +42,14 @@ _TRANSIENT = frozenset({"rate_limit", "overloaded", "server_error", "timeout"})
 _DAILY = "daily_quota"
 _FINAL = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", _DAILY})
 _TOO_LONG = re.compile(
-    r"context[ _]length|context window|maximum context|too many tokens|prompt is too long|context limit|maximum number of tokens",
+    r"context[ _](?:length|size|limit)|context window|maximum context|maximum prompt length|maximum number of tokens"
+    r"|too many tokens|(?:prompt|input) is too long",
     re.IGNORECASE,
 )
 _SECRET = re.compile(r"\b(?:sk|pk|rk|gsk|xai)[-_][\w*.-]{6,}|\bAIza[\w-]{10,}|\bBearer\s+\S+", re.IGNORECASE)
 _MOST = 400
+# Who asks for a longer rest has said enough.
+LONGEST_S = 86_400.0
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -93,7 +98,10 @@ def refused(
     if isinstance(decoded, list) and decoded:
         decoded = decoded[0]  # Gemini wraps it so where it was not asked for an event stream
     said = complaint_in(decoded.get("error", decoded) if isinstance(decoded, dict) else decoded)
-    return failure(provider, status, said, secrets=secrets, retry_after_s=retry_after(headers, now))
+    found = failure(provider, status, said, secrets=secrets, retry_after_s=retry_after(headers, now))
+    if (wish := headers.get("x-should-retry")) in ("true", "false"):
+        found.retryable = wish == "true"  # OpenAI's and Anthropic's word, which their SDKs heed
+    return found
 
 
 def failure(
@@ -129,7 +137,8 @@ def is_page(content_type: str, body: bytes) -> bool:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait, from `retry-after-ms` or `Retry-After` (seconds or a date); None where neither can be read."""
+    """Seconds to wait, from `retry-after-ms` or `Retry-After` (seconds or a date); None where neither can be read. However
+    many are asked for, at most `LONGEST_S`."""
     if (ms := headers.get("retry-after-ms")) is not None and (number := _number(ms)) is not None:
         return number / 1000
     value = headers.get("retry-after")
@@ -138,9 +147,11 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     if (number := _number(value)) is not None:
         return number
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+        date = parsedate_to_datetime(value)
     except ValueError:
         return None
+    in_utc = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+    return min(max(0.0, in_utc.timestamp() - now), LONGEST_S)
 
 
 def clean(text: str, secrets: Iterable[str] = ()) -> str:
@@ -224,4 +235,4 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if 0 <= number < 1e9 else None
+    return min(number, LONGEST_S) if number >= 0 else None

@@ -48,14 +48,17 @@ def misfits(ask: ModelAsk, wire: Wire, known: Abilities) -> Iterator[Misfit]:
                         yield Misfit(_words(kind, piece), message=index, part=inner, by_tool=True)
             elif (kind := kind_of(part)) and _takes(kind, wire, known) is False:
                 yield Misfit(_words(kind, part), message=index, part=place)
-    if wire == "openai_responses" and ask.parameters.get("stop"):
-        yield Misfit("stop texts", param="stop")
+    if stop := ask.parameters.get("stop"):
+        if wire == "openai_responses":
+            yield Misfit("stop texts", param="stop")
+        if wire == "anthropic" and any(each.isspace() for each in ([stop] if isinstance(stop, str) else stop)):
+            yield Misfit("stop texts of nothing but white space", param="stop")
     if not (ask.tools or ask.caller_tools):
         return
     if known.tools is False:
         yield Misfit("tools", param="tools")
     if forces_call(ask.parameters.get("tool_choice")) and not can_be_forced(wire, ask.model):
-        yield Misfit("a tool_choice other than 'auto' and 'none'", param="tool_choice")
+        yield Misfit("tool_choice other than 'auto' and 'none'", param="tool_choice")
 
 
 def readable(messages: tuple[Message, ...], wire: Wire, known: Abilities) -> tuple[Message, ...]:

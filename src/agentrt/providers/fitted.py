@@ -27,10 +27,13 @@ _WANT_BYTES: frozenset[Wire] = frozenset({"gemini", "ollama"})
 
 
 def wants_bytes(entry: ProviderEntry) -> bool:
-    """Whether images by address are to be fetched for this provider: the clouds that resell models fetch none themselves."""
+    """Whether images by address are to be fetched for this provider: the clouds that resell models fetch none themselves, and
+    who stands inside could be made to reach inside."""
     if entry.image_urls is not None:
         return not entry.image_urls
-    return entry.wire in _WANT_BYTES or isinstance(entry.sdk, BedrockSdk | VertexSdk)
+    if entry.wire in _WANT_BYTES or isinstance(entry.sdk, BedrockSdk | VertexSdk):
+        return True
+    return entry.wire != "offline" and entry.inside
 
 
 class Fitted:

@@ -14,7 +14,7 @@ _PLAIN = {
     "frequency_penalty": "frequencyPenalty",
 }
 # What Google's own OpenAI surface makes of an effort.
-_BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576}
+_BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576, "max": 24576}
 _LEVELS = {"none": "minimal", "minimal": "minimal", "low": "low", "medium": "medium", "high": "high", "xhigh": "high"}
 _LEAST_BUDGET_OF_PRO = 128
 
@@ -26,6 +26,11 @@ def generation(model: str) -> float:
     if (found := _GENERATION.search(model)) is not None:
         return float(f"{found[1]}.{found[2] or 0}")
     return 99.0 if re.search(r"gemini-(?:[a-z-]+-)?latest\b", model) else 0.0
+
+
+def thinks(model: str) -> bool:
+    """False for a model that is known not to think before it answers."""
+    return not 0 < generation(model) < 2.5
 
 
 def answers_in_form_with_tools(model: str) -> bool:
@@ -85,9 +90,9 @@ def _form(response_format: Mapping[str, Any]) -> _Json:
 
 
 def _thinking(model: str, effort: str) -> _Json:
+    if not thinks(model):
+        return {}
     known = generation(model)
-    if 0 < known < 2.5:
-        return {}  # these do not think
     show = {"includeThoughts": True} if effort != "none" else {}
     if known == 2.5:
         return {"thinkingBudget": _budget(model, effort)} | show

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from agentrt.events import ReasoningDelta, TextDelta, ToolCallDelta
-from agentrt.messages import Image, Message, Part, Text, Thinking, ToolCall
+from agentrt.messages import Image, Message, Part, Text, Thinking, ToolCall, Usage
 
 from .client import Chunk, Done, ModelAsk
 from .errors import ModelFailure
@@ -86,6 +86,12 @@ class GeminiReader(EventReader):
         self._model = ""
 
     @property
+    def told(self) -> Usage | None:
+        """What the provider has counted so far; None where it has told nothing."""
+        usage = counted(self._usage, self._ask, self.message())
+        return None if usage.estimated else usage
+
+    @property
     def complete(self) -> bool:
         """Whether the model said that it has finished: without that word nothing tells an answer from a part of one."""
         return bool(self._stop)
@@ -93,7 +99,7 @@ class GeminiReader(EventReader):
     def end(self) -> list[Chunk]:
         """The body is over: what an event without its closing blank line still held."""
         data = self._splitter.end()
-        if data is None:
+        if not data:
             return []
         try:
             return self.whole(data)
@@ -109,19 +115,23 @@ class GeminiReader(EventReader):
             for piece in self._decoded(_decode_pieces, body):
                 self._take_piece(piece, out)
         else:
-            self._take(body, out)
+            self._read(body, out)
         return out
 
     def done(self) -> Done:
         """The whole message; ModelFailure `truncated` where the stream ended before the model did."""
         if not self.complete:
             raise self._cut_short()
-        self._close_run()
-        message = Message("assistant", tuple(self._parts))
+        message = self.message()
         stop = "tool_calls" if self._stop == "stop" and self._calls else self._stop
         return Done(
             message=message, usage=counted(self._usage, self._ask, message), stop=stop, model=self._model or self._ask.model
         )
+
+    def message(self) -> Message:
+        """What has arrived, as a message."""
+        self._close_run()
+        return Message("assistant", tuple(self._parts))
 
     def _decoded(self, decode: Any, data: bytes | msgspec.Raw) -> Any:
         try:
@@ -199,7 +209,7 @@ class GeminiReader(EventReader):
         """A call comes whole. Its id is ours; theirs, where there is one, goes back to them."""
         place, self._calls = self._calls, self._calls + 1
         id_ = f"{self._ask.call_prefix}{self._ask.first_call + place:03d}"
-        arguments = bytes(call.args).decode() or "{}"
+        arguments = "{}" if bytes(call.args) in (b"", b"null") else bytes(call.args).decode()
         if call.id or signature:
             extras = msgspec.Raw(msgspec.json.encode(CallExtras(call.id or "", signature)))
             self._parts.append(ToolCall(id_, call.name, arguments, extras, self._provider))

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from .connection import Connection
-from .connection_failures import BadAddress, Broken, NotHttp
+from .connection_failures import BadAddress, Broken
 from .pool import Origin, Pool
+from .unpacking import Unpacking
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _PLAIN = re.compile(r"[!-~]*\Z")
@@ -17,11 +18,13 @@ _SAFE = "!#$%&'()*+,/:;=?@[]~"
 class Exchange:
     """An answer whose head is here; the connection is its own until it is closed."""
 
-    __slots__ = ("_connection", "_headers", "_pool", "status")
+    __slots__ = ("_connection", "_headers", "_packed", "_pool", "status")
 
     def __init__(self, connection: Connection, pool: Pool) -> None:
         self._connection: Connection | None = connection
         self._pool = pool
+        coding = connection.headers.get(b"content-encoding", b"identity").lower()
+        self._packed = None if coding == b"identity" else Unpacking(coding)
         self.status = connection.status
         self._headers = connection.headers
 
@@ -35,12 +38,20 @@ class Exchange:
 
     @property
     def ended(self) -> bool:
-        return self._connection is None or self._connection.ended
+        return self._connection is None or (self._connection.ended and not (self._packed and self._packed.pending))
 
     async def read(self) -> bytes:
         if self._connection is None:
             raise Broken
-        return await self._connection.read()
+        if self._packed is None:
+            return await self._connection.read()
+        while not (out := self._packed.next()):
+            piece = await self._connection.read()
+            if not piece:
+                self._packed.end()
+                return b""
+            self._packed.feed(piece)
+        return out
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -78,8 +89,6 @@ class Http1:
                     raise
                 connection = await pool.connect(connect_s)
                 await connection.ask(request)
-            if connection.headers.get(b"content-encoding", b"identity").lower() != b"identity":
-                raise NotHttp("it compresses its answer although it was asked not to")
         except BaseException:
             pool.give_back(connection)
             raise

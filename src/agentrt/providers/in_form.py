@@ -24,6 +24,8 @@ from .form_in_words import form_in_words
 from .form_kept import keeps_form, knows_forms
 
 REPAIRS = 2
+# What a JSON value begins with.
+_JSON = tuple('{["-0123456789tfn')
 FINISH_TASK = "finish_task"
 UNSATISFIED = "response_format_unsatisfied"
 
@@ -59,7 +61,8 @@ class InForm:
         prefix = newest.text if newest is not None and newest.role == "assistant" else ""
         asked = ask if knows_forms(self._entry.wire, self._known) else _in_words(ask)
         for attempt in range(1, REPAIRS + 2):
-            hold = _Hold(self._judge(ask, prefix), held=not (kept or _autonomous(ask)))
+            held = not (kept or _autonomous(ask))
+            hold = _Hold(self._judge(ask, prefix), held=held, anything=bool(prefix) or _autonomous(ask))
             began = time.perf_counter()
             async with aclosing(self._client.stream(asked)) as chunks_read:
                 async for chunks in chunks_read:
@@ -114,16 +117,20 @@ Judge = Callable[[Done], tuple[Done, str | None]]
 
 
 class _Hold:
-    """Hands on what one attempt streams, its text only once the whole was found good, unless it is not to be `held`."""
+    """Hands on what one attempt streams, its text only once the whole was found good, unless it is not to be `held`; then
+    that is not, which begins as JSON does, or `anything`."""
 
-    def __init__(self, judge: Judge, *, held: bool) -> None:
+    def __init__(self, judge: Judge, *, held: bool, anything: bool) -> None:
         self._judge, self._held = judge, held
+        self._undecided = not (held or anything)
         self.shown = False
         self.fault: str | None = None
         self.done: Done
 
     def see(self, chunks: list[Chunk]) -> list[Chunk]:
         """What of these is to be handed on now."""
+        if self._undecided:
+            self._decide(chunks)
         seen: list[Chunk] = [c for c in chunks if not isinstance(c, TextDelta | Done)] if self._held else chunks
         last = chunks[-1]
         if not isinstance(last, Done):
@@ -139,6 +146,13 @@ class _Hold:
         if text := self.done.message.text:
             seen.append(TextDelta(text=text))
         return [*seen, self.done]
+
+    def _decide(self, chunks: list[Chunk]) -> None:
+        """A provider that keeps to forms and yet begins with something else breaks its word: nothing of that is shown."""
+        begins = next((chunk.text for chunk in chunks if isinstance(chunk, TextDelta)), None)
+        if begins is not None:
+            self._undecided = False
+            self._held = not begins.lstrip().startswith(_JSON)
 
 
 def _autonomous(ask: ModelAsk) -> bool:

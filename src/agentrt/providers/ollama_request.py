@@ -73,7 +73,7 @@ def _options(parameters: Mapping[str, Any], num_ctx: int | None) -> _Json:
 
 def _think(model: str, effort: str) -> bool | str:
     if "gpt-oss" in model:  # thinks in degrees, and always
-        return {"none": "low", "minimal": "low", "xhigh": "high"}.get(effort, effort)
+        return {"none": "low", "minimal": "low", "xhigh": "high", "max": "high"}.get(effort, effort)
     return effort != "none"
 
 

@@ -61,7 +61,7 @@ class OllamaReader(EventReader):
         last = self._last
         if last is None:
             raise self._cut_short()
-        message = self._message()
+        message = self.message()
         stop = _STOPS.get(last.done_reason or "", "stop")
         if stop == "stop" and message.calls:
             stop = "tool_calls"
@@ -92,7 +92,8 @@ class OllamaReader(EventReader):
             self._text.append(said.content)
             out.append(TextDelta(text=said.content))
 
-    def _message(self) -> Message:
+    def message(self) -> Message:
+        """What has arrived, as a message."""
         parts: list[Part] = []
         if self._thoughts:
             parts.append(Thinking("".join(self._thoughts), self._provider))

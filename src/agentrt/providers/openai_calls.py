@@ -17,6 +17,7 @@ class CallDelta(msgspec.Struct, gc=False):
     index: int | None = None
     id: str | None = None
     function: CallFunction | None = None
+    extra_content: Any = None  # what Gemini's models want back, such as a signature
 
 
 class _Slot:
@@ -27,13 +28,14 @@ class _Slot:
         self.name = ""
         self.announced = False
         self.arguments: list[str] = []
+        self.extra: Any = None
 
 
 class CallsReader:
     """Joins pieces to calls with our ids: `prefix` and three digits from `first`, in the order in which the calls began."""
 
-    def __init__(self, prefix: str, first: int = 0) -> None:
-        self._prefix, self._first = prefix, first
+    def __init__(self, provider: str, prefix: str, first: int = 0) -> None:
+        self._provider, self._prefix, self._first = provider, prefix, first
         self._slots: list[_Slot] = []
         self._by_index: dict[int, _Slot] = {}
 
@@ -41,8 +43,20 @@ class CallsReader:
         """What readers are shown of these pieces."""
         return [shown for delta in deltas if (shown := self._take(delta)) is not None]
 
+    @property
+    def began(self) -> bool:
+        return bool(self._slots)
+
     def finished(self) -> tuple[ToolCall, ...]:
-        return tuple(ToolCall(slot.our_id, slot.name, "".join(slot.arguments) or "{}") for slot in self._slots)
+        """All calls; a piece that named nothing and said nothing was none."""
+        return tuple(self._call(slot) for slot in self._slots if slot.name or slot.arguments)
+
+    def _call(self, slot: _Slot) -> ToolCall:
+        arguments = "".join(slot.arguments) or "{}"
+        if not slot.extra:
+            return ToolCall(slot.our_id, slot.name, arguments)
+        opaque = msgspec.Raw(msgspec.json.encode({"extra_content": slot.extra}))
+        return ToolCall(slot.our_id, slot.name, arguments, opaque, self._provider)
 
     def _take(self, delta: CallDelta) -> ToolCallDelta | None:
         function = delta.function or CallFunction()
@@ -52,6 +66,8 @@ class CallsReader:
         arguments = _as_text(function.arguments)
         if arguments:
             slot.arguments.append(arguments)
+        if delta.extra_content:
+            slot.extra = delta.extra_content
         if slot.announced:
             return ToolCallDelta(index=slot.place, arguments=arguments) if arguments else None
         if not slot.name:

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 
 from agentrt.events import CallerTool
-from agentrt.messages import File, Image, Message, Text, ToolResult
+from agentrt.messages import File, Image, Message, Text, ToolCall, ToolResult
 from agentrt.tools import ToolDef
 
 from .client import ModelAsk
+from .openai_reasoning import Returned, fields_to_return
 from .wires import WIRES
 
 # These count their reasoning in the limit, refuse `max_tokens`, and know the role `developer`.
@@ -22,8 +23,9 @@ _WITH_TOOLS_ONLY = ("tool_choice", "parallel_tool_calls")
 _Json = dict[str, Any]
 
 
-def request_body(ask: ModelAsk) -> bytes:
-    """The JSON to post to `/chat/completions`; always a stream, always with its usage."""
+def request_body(ask: ModelAsk, provider: str = "", reasoning: Returned = "none") -> bytes:
+    """The JSON to post to `/chat/completions`; always a stream, always with its usage. What of earlier `reasoning` goes back,
+    goes back to the `provider` that gave it."""
     reasons = _REASONS.search(ask.model) is not None
     body: _Json = {"model": ask.model}
     tools = [_tool(tool) for tool in ask.tools] + [_caller_tool(tool) for tool in ask.caller_tools]
@@ -39,7 +41,7 @@ def request_body(ask: ModelAsk) -> bytes:
     body["stream"] = True
     body["stream_options"] = {"include_usage": True}
     # Last, so that the next turn begins with the very bytes of this one.
-    body["messages"] = list(_messages(ask, reasons))
+    body["messages"] = list(_messages(ask, reasons, provider, reasoning))
     return msgspec.json.encode(body)
 
 
@@ -58,11 +60,12 @@ def _name_the_limit(body: _Json, reasons: bool) -> None:
         body["max_completion_tokens" if reasons else "max_tokens"] = limit
 
 
-def _messages(ask: ModelAsk, reasons: bool) -> Iterator[_Json]:
+def _messages(ask: ModelAsk, reasons: bool, provider: str, reasoning: Returned) -> Iterator[_Json]:
     if ask.system:
         # One message: the chat templates of many local models take no second one.
         yield {"role": "developer" if reasons else "system", "content": "\n\n".join(ask.system)}
     shown: list[Image | File] = []
+    in_turn = False
     for message in ask.messages:
         if message.role == "tool":
             yield from _results(message, shown)
@@ -70,26 +73,38 @@ def _messages(ask: ModelAsk, reasons: bool) -> Iterator[_Json]:
         if shown:
             yield _shown_by_tools(shown)
             shown = []
-        yield _message(message, reasons)
+        if message.role == "assistant":
+            in_turn = in_turn or bool(message.calls)
+            yield _said(message, provider) | fields_to_return(message, provider, reasoning, in_turn=in_turn)
+        else:
+            in_turn = in_turn and message.role != "user"
+            yield _given(message, reasons)
     if shown:
         yield _shown_by_tools(shown)
 
 
-def _message(message: Message, reasons: bool) -> _Json:
-    out: _Json = {"role": message.role}
-    if message.role in ("system", "developer"):
-        out["role"] = "developer" if reasons else "system"
-    if message.name:
-        out["name"] = message.name
+def _given(message: Message, reasons: bool) -> _Json:
     if message.role == "user":
-        out["content"] = _content(message)
-        return out
+        return _named(message, "user") | {"content": _content(message)}
+    return _named(message, "developer" if reasons else "system") | {"content": message.text}
+
+
+def _said(message: Message, provider: str) -> _Json:
     calls = message.calls
-    out["content"] = message.text or (None if calls else "")
+    out = _named(message, "assistant") | {"content": message.text or (None if calls else "")}
     if calls:
-        out["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in calls
-        ]
+        out["tool_calls"] = [_call(call, provider) for call in calls]
+    return out
+
+
+def _named(message: Message, role: str) -> _Json:
+    return {"role": role, "name": message.name} if message.name else {"role": role}
+
+
+def _call(call: ToolCall, provider: str) -> _Json:
+    out: _Json = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+    if call.provider == provider and bytes(call.opaque):
+        out |= msgspec.json.decode(call.opaque)
     return out
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -145,25 +146,29 @@ class PriceListFailed(Exception):
 
 async def _read_list(providers: Mapping[str, str]) -> dict[str, list[Listed]]:
     """What `price_list.py` prints of these."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",  # the modules beside the program have names of their own
-        str(_PROGRAM),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
+    started: list[subprocess.Popen[bytes]] = []
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            out, said = await process.communicate(msgspec.json.encode(providers))
+            out, said, code = await asyncio.to_thread(_run, msgspec.json.encode(providers), started)
     finally:
-        if process.returncode is None:
+        for process in started:
             process.kill()
-            await process.wait()
-    if process.returncode:
+    if code:
         raise PriceListFailed(said.decode(errors="replace").strip().rpartition("\n")[2])
     return msgspec.json.decode(out, type=dict[str, list[Listed]])
+
+
+def _run(asked: bytes, started: "list[subprocess.Popen[bytes]]") -> tuple[bytes, bytes, int]:
+    """In a thread: whoever is cancelled while asyncio starts a program has none to end, and nobody buries it."""
+    with subprocess.Popen(
+        [sys.executable, "-P", _PROGRAM],  # -P: the modules beside the program have names of their own
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    ) as process:
+        started.append(process)
+        return *process.communicate(asked), process.returncode
 
 
 def _fits(clause: Any, model: str) -> bool:

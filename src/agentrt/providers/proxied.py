@@ -50,7 +50,8 @@ class Proxied:
     """Requests below `url`, each with these headers, by way of `proxy`."""
 
     def __init__(self, url: str, headers: Mapping[str, str], *, proxy: str, max_connections: int, connect_s: float) -> None:
-        self._url, self._proxy, self._connect_s = url, proxy, connect_s
+        self._url, _, self._query = url.partition("?")
+        self._proxy, self._connect_s = proxy, connect_s
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=30),
             headers=headers,
@@ -60,7 +61,9 @@ class Proxied:
     async def ask(self, method: str, path: str, body: bytes | None, *, connect_s: float | None = None) -> ProxiedExchange:
         """The answer once its head is here. HttpFailure; cancelling it hangs up."""
         try:
-            url = self._url + path
+            url = self._url.rstrip("/") + path
+            if self._query:
+                url += ("&" if "?" in path else "?") + self._query
             # Reading has its limits in Reply.
             limit = aiohttp.ClientTimeout(total=None, sock_connect=connect_s or self._connect_s)
             response = await self._session.request(

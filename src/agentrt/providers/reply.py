@@ -12,6 +12,9 @@ from .failures import is_page, not_an_api
 # An error body or a list of models: more than this is not read.
 MOST_BODY = 4 * 1024 * 1024
 
+# The longest answers of the most verbose wires are a third of this; a stream without end must not fill the memory.
+MOST_ANSWER = 128 * 1024 * 1024
+
 # How long the end of a body is waited for once the answer is complete; beyond it a new connection is cheaper.
 _TAIL_S = 0.05
 
@@ -73,7 +76,9 @@ class Reply:
         self._loop = asyncio.get_running_loop()
         self._began = began
         self._waiting_since: float | None = None
-        self._started = False
+        self._waited = 0.0  # since the last event, by reads that have ended
+        self._at_work = False
+        self._size = 0
         self._late: ModelFailure | None = None
         self._timer = self._loop.call_later(min(entry.first_token_s, entry.idle_s, entry.total_s), self._look)
 
@@ -91,20 +96,30 @@ class Reply:
         return self._exchange.content_type
 
     async def read(self) -> bytes:
-        """What has arrived since the last read, as one piece; empty at the end of the body. ModelFailure if it breaks off."""
+        """What has arrived since the last read, as one piece; empty at the end of the body. ModelFailure if it breaks off, or
+        exceeds `MOST_ANSWER` bytes."""
         self._waiting_since = self._loop.time()
         try:
             piece = await self._exchange.read()
         except HttpFailure as exc:
             raise self._broken(exc) from exc
+        self._waited += self._loop.time() - self._waiting_since
         self._waiting_since = None
-        self._started = True
+        self._size += len(piece)
+        if self._size > MOST_ANSWER:
+            raise ModelFailure(f"{self._provider} sent an answer without end", code="malformed")
         return piece
+
+    def heard(self, *, begun: bool = True) -> None:
+        """What was read says something: the wait for the next begins. `begun`: the model is at work."""
+        self._waited = 0.0
+        self._at_work = self._at_work or begun
 
     async def whole(self, most: int = MOST_BODY) -> bytes:
         """The rest of the body; ModelFailure `malformed` where it exceeds `most` bytes or is a web page."""
         pieces, size = [], 0
         while piece := await self.read():
+            self.heard()
             pieces.append(piece)
             size += len(piece)
             if size > most:
@@ -144,7 +159,7 @@ class Reply:
         limit: Limit = "total"
         left, allowed = entry.total_s - (now - self._began), entry.total_s
         if left > 0 and self._waiting_since is not None:
-            left, limit, allowed = min((left, limit, allowed), self._patience_left(now - self._waiting_since, now))
+            left, limit, allowed = min((left, limit, allowed), self._patience_left(self._waited + now - self._waiting_since, now))
         if left <= 0:
             self._late = late(self._provider, limit, allowed)
             self._exchange.close()
@@ -153,6 +168,6 @@ class Reply:
 
     def _patience_left(self, waited: float, now: float) -> tuple[float, Limit, float]:
         entry = self._entry
-        if self._started:
+        if self._at_work:
             return entry.idle_s - waited, "idle", entry.idle_s
         return entry.first_token_s - (now - self._began), "first_token", entry.first_token_s

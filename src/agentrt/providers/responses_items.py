@@ -87,6 +87,12 @@ class Items:
         return Thinking(shown, self._provider, _raw(item))
 
 
+def refuses(item: _Json) -> bool:
+    """Whether an item is a message with a refusal."""
+    content = item.get("content") if item.get("type") == "message" else None
+    return isinstance(content, list) and any(isinstance(part, dict) and part.get("type") == "refusal" for part in content)
+
+
 def _whole(kind: str, item: _Json) -> str:
     match kind:
         case "message":

@@ -16,8 +16,8 @@ from .errors import ModelFailure
 from .estimate import tokens_asked, tokens_in
 from .event_reader import EventReader
 from .failures import clean, in_stream
-from .responses_events import Event, Response, SpentTokens, decode, decode_response
-from .responses_items import Item, Items
+from .responses_events import Event, Response, SpentTokens, decode, decode_response, is_foreign
+from .responses_items import Item, Items, refuses
 from .sse import SseSplitter
 
 _CUT = {"max_output_tokens": "length", "content_filter": "content_filter"}
@@ -36,6 +36,17 @@ class ResponsesReader(EventReader):
         self._refused = False
 
     @property
+    def begun(self) -> bool:
+        """Whether what came so far says that the model is at work, not only that its provider is there."""
+        return self.ended or self._items.at(0) is not None
+
+    @property
+    def told(self) -> Usage | None:
+        """What the provider has counted so far; None where it has told nothing."""
+        counted = self._counted(self.message())
+        return None if counted.estimated else counted
+
+    @property
     def complete(self) -> bool:
         """Whether the model said that it has finished: without that word nothing tells an answer from a part of one."""
         return self.ended
@@ -44,10 +55,14 @@ class ResponsesReader(EventReader):
         """The whole message; ModelFailure `truncated` where the stream ended before the model did."""
         if not self.ended:
             raise self._cut_short()
-        message = Message("assistant", self._items.parts())
+        message = self.message()
         stop = "tool_calls" if self._stop == "stop" and message.calls else self._stop
         name = self._model or self._ask.model
         return Done(message=message, usage=self._counted(message), stop=stop, model=name, refused=self._refused)
+
+    def message(self) -> Message:
+        """What has arrived, as a message."""
+        return Message("assistant", self._items.parts())
 
     def _take(self, data: bytes, out: list[Chunk]) -> None:
         if data == b"[DONE]":  # some servers end every stream with it
@@ -55,6 +70,8 @@ class ResponsesReader(EventReader):
         try:
             event = decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            if isinstance(exc, msgspec.ValidationError) and is_foreign(data):
+                return
             raise self._malformed(str(exc)) from exc
         match event.type:
             case "response.output_text.delta" | "response.refusal.delta":
@@ -124,6 +141,7 @@ class ResponsesReader(EventReader):
         if item is None or item.final is not None:
             item = self._begin(index, final, out)
         item.final = final
+        self._refused = self._refused or refuses(final)
         if item.place is not None and not item.name:
             item.name = str(final.get("name") or "")
             said = "".join(item.said)
@@ -132,6 +150,7 @@ class ResponsesReader(EventReader):
             self._tell(item, rest, out)
 
     def _finish(self, response: Response, out: list[Chunk]) -> None:
+        self._usage = response.usage
         if response.status == "failed" or response.error is not None:
             raise in_stream(self._provider, response.error or "the model broke off with an error", secrets=self._secrets)
         if response.status in ("cancelled", "queued", "in_progress"):
@@ -143,7 +162,7 @@ class ResponsesReader(EventReader):
         if response.status == "incomplete":
             reason = response.incomplete_details and response.incomplete_details.reason
             self._stop = _CUT.get(reason or "", "length")
-        self._model, self._usage = response.model or "", response.usage
+        self._model = response.model or ""
         self.ended = True
 
     def _counted(self, message: Message) -> Usage:

@@ -45,8 +45,14 @@ class Retried:
                 if shown or attempt == self._retry.attempts or not failure.retryable or failure.code in _AT_ONCE:
                     raise
                 wait = self._pause(attempt, failure)
-                spent = (time.perf_counter() - began) * 1000
-                again = Retrying(attempt=attempt, code=failure.code, message=failure.message, wait_s=wait, duration_ms=spent)
+                again = Retrying(
+                    attempt=attempt,
+                    code=failure.code,
+                    message=failure.message,
+                    wait_s=wait,
+                    duration_ms=(time.perf_counter() - began) * 1000,
+                    usage=failure.usage,
+                )
             yield [again]
             await asyncio.sleep(wait)
 
@@ -59,6 +65,7 @@ class Retried:
                 code=failure.code,
                 status=failure.status,
                 retry_after_s=asked,
+                usage=failure.usage,
             ) from failure
         backoff = self._retry.backoff
         return max(asked, delay(attempt, base=backoff, most=LONGEST_WAIT_S) if backoff else 0.0)

@@ -111,8 +111,8 @@ def _key(entry: ProviderEntry) -> str | None:
 
 def _azure_sign_in() -> Callable[[], Awaitable[str]]:
     from azure.identity import (  # pyright: ignore[reportMissingImports]  # only who signs in so needs it
-        DefaultAzureCredential,  # pyright: ignore[reportUnknownVariableType]
-        get_bearer_token_provider,  # pyright: ignore[reportUnknownVariableType]
+        DefaultAzureCredential,
+        get_bearer_token_provider,
     )
 
     token = cast("Callable[[], str]", get_bearer_token_provider(DefaultAzureCredential(), _AZURE_SCOPE))

@@ -59,7 +59,7 @@ def genai_client(entry: ProviderEntry, options: dict[str, Any], key: str | None)
     from google.genai.types import HttpOptions
 
     http = _Relay(**options)
-    how = HttpOptions(base_url=entry.base_url, headers=entry.headers, api_version=_version(entry), httpx_async_client=http)  # pyright: ignore[reportCallIssue]
+    how = HttpOptions(base_url=entry.base_url, headers=entry.headers, api_version=_version(entry), httpx_async_client=http)
     given: dict[str, Any] = {"vertexai": False, "api_key": key}
     if isinstance(sdk := entry.sdk, VertexSdk):
         given = {"vertexai": True, "project": sdk.project_id, "location": sdk.region}
@@ -88,7 +88,7 @@ class _Answered(Exception):
 class _Relay(httpx2.AsyncClient):
     asked = httpx2.URL(WIRES["gemini"].url)
 
-    async def send(self, request: httpx2.Request, **_: Any) -> NoReturn:  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def send(self, request: httpx2.Request, **_: Any) -> NoReturn:
         """Send `request` with the body that this task wants sent; raises the answer."""
         headers = [(name, value) for name, value in request.headers.items() if name not in ("content-length", "accept-encoding")]
         headers.append(("accept-encoding", "identity"))  # compression delays an event stream

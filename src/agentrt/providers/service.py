@@ -36,6 +36,7 @@ from .retry import Retried
 from .routing import Chain, Leg, Request, Route, Unfit, find_route, fitting, refusal_of
 from .standing import Standings
 from .transport import Transport
+from .unheeded import Wanted, unheeded
 from .wires import Wire
 
 log = structlog.get_logger()
@@ -180,6 +181,11 @@ class Providers(Module):
     def can_force(self, choice: Choice) -> bool:
         """Whether this model can be made to call a tool."""
         return can_be_forced(self._entry(choice).wire, choice.model)
+
+    def unheeded(self, choice: Choice, wanted: Wanted) -> tuple[str, ...]:
+        """What of it this model leaves out."""
+        entry = self._entry(choice)
+        return tuple(unheeded(entry.wire, choice.model, entry.version, wanted))
 
     async def unpriced(self, chain: Sequence[str | ModelEntry]) -> list[str]:
         """The models of a chain that may be asked and whose price nobody knows, as `provider/model`."""

@@ -12,7 +12,7 @@ from .errors import ModelFailure
 from .failures import refused
 from .http1 import Http1
 from .reply import Exchange, Reply, late
-from .wires import Wire
+from .wires import Wire, asked_at
 
 if TYPE_CHECKING:
     from .proxied import Proxied
@@ -96,12 +96,13 @@ class Transport:
             "Accept-Encoding": "identity",  # compression delays an event stream
             "User-Agent": "agentrt",
         } | entry.request_headers
+        url = asked_at(entry.wire, entry.url, entry.api_version)
         if entry.proxy is None:
-            self._client = Http1(entry.url, headers, max_connections=entry.max_connections, connect_s=entry.connect_s)
+            self._client = Http1(url, headers, max_connections=entry.max_connections, connect_s=entry.connect_s)
         else:
             from .proxied import Proxied
 
             self._client = Proxied(
-                entry.url, headers, proxy=entry.proxy, max_connections=entry.max_connections, connect_s=entry.connect_s
+                url, headers, proxy=entry.proxy, max_connections=entry.max_connections, connect_s=entry.connect_s
             )
         return self._client

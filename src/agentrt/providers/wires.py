@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Literal
+from urllib.parse import quote
 
 import msgspec
 
@@ -61,9 +62,18 @@ def version_path(url: str, version: str) -> str:
     return "" if _VERSIONED.search(url) else f"/{version}"
 
 
+def asked_at(wire: Wire, url: str, api_version: str) -> str:
+    """`url` with the version in its query, where a server of OpenAI's dialect wants one: Azure's deployments do."""
+    if not api_version or wire not in ("openai", "openai_responses"):
+        return url
+    return f"{url}{'&' if '?' in url else '?'}api-version={quote(api_version, safe='')}"
+
+
 def headers(wire: Wire, key: str | None, api_version: str) -> dict[str, str]:
-    """What opens a request of this wire with `key`."""
+    """What opens a request of this wire with `key`. Who wants a version of OpenAI's dialect wants the key as Azure does."""
     known = WIRES[wire]
+    if key and api_version and wire in ("openai", "openai_responses"):
+        return {"api-key": key}
     out = {known.key_header: known.key_prefix + key} if key else {}
     if wire == "anthropic":
         out["anthropic-version"] = api_version

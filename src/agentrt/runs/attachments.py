@@ -71,12 +71,12 @@ async def keep_images(
 async def _images_by_address(blobs: Blobs, who: Principal, messages: Sequence[Message]) -> dict[str, str]:
     """The stored images that have an address, as data URLs by that address."""
     pieces = (p for m in messages for part in m.parts for p in (part.parts if isinstance(part, ToolResult) else (part,)))
-    kept = {p.url: p.file for p in pieces if isinstance(p, Image) and p.file and p.url}
+    kept = {p.url: p for p in pieces if isinstance(p, Image) and p.file and p.url}
     out: dict[str, str] = {}
-    for url, file_id in kept.items():
+    for url, image in kept.items():
         with suppress(NotFound):  # it is fetched again then
-            blob, data = await blobs.get(who, file_id)
-            out[url] = _data_url(blob.media_type, data)
+            blob, data = await blobs.get(who, image.file)
+            out[url] = _data_url(image.media_type or blob.media_type, data)
     return out
 
 
@@ -164,5 +164,6 @@ async def _inline(blobs: Blobs, who: Principal, part: Part) -> Part:
         blob, data = await blobs.get(who, part.file)
     except NotFound:
         return Text(f"[the file {part.file} is gone]")
-    url = _data_url(blob.media_type, data)
+    # The same bytes may have been stored as something else before: what this part says of them counts.
+    url = _data_url(part.media_type or blob.media_type, data)
     return replace(part, url=url, file="") if isinstance(part, Image) else replace(part, data=url, file="")

@@ -137,8 +137,8 @@ def _ending(command: p.Command, session_id: str | None) -> list[e.StoredEvent]:
                 e.BudgetExceeded(budget=budget, limit=limit, spent=spent),
                 e.RunFailed(code="budget_exceeded", message=message, session_id=session_id),
             ]
-        case p.Fail(code=code, message=message):
-            return [e.RunFailed(code=code, message=message, session_id=session_id)]
+        case p.Fail(code=code, message=message, retry_after_s=wait):
+            return [e.RunFailed(code=code, message=message, session_id=session_id, retry_after_s=wait)]
         case p.Cancel(reason=reason):
             return [e.RunCancelled(reason=reason, session_id=session_id)]
         case _:

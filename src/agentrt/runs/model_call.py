@@ -19,6 +19,7 @@ from agentrt.providers import Chain, Done, ModelAsk, ModelClient, ModelFailure, 
 
 from .attachments import Inlined
 from .drive import ActStopped, Drive
+from .policy import overspent
 from .unanswered import answer_all
 
 log = structlog.get_logger()
@@ -35,6 +36,10 @@ Cost = Callable[[str, Usage], Awaitable[float | None]]
 Outcome = ModelCompleted | ModelFailed
 
 
+# Characters of an answer that broke off. None that was worth having is so long, and a huge row of the log slows down every other.
+MOST_KEPT = 1_000_000
+
+
 class ModelCaller:
     def __init__(self, journal: Journal, clients: Clients, inline: Inline, cost: Cost) -> None:
         self._journal, self._clients, self._inline, self._cost = journal, clients, inline, cost
@@ -47,9 +52,10 @@ class ModelCaller:
             async with drive.acting():
                 outcome = await self._stream(drive, step, watch)
         except ModelFailure as exc:
-            outcome = replace(self._failed(drive, step, exc.code, exc.message), usage=exc.usage)
+            outcome = replace(self._failed(drive, step, exc.code, exc.message), usage=exc.usage, retry_after_s=exc.retry_after_s)
         except ActStopped:
             outcome = self._failed(drive, step, *_why_stopped(drive))
+            watch.left = not watch.pausing
         except Exception as exc:  # a client's mistake must not hang the run
             log.exception("model.crashed", run_id=drive.known.run_id)
             outcome = self._failed(drive, step, "internal_error", f"the model client failed ({type(exc).__name__})")
@@ -67,10 +73,11 @@ class ModelCaller:
         return ModelFailed(step=step, code="interrupted", message=message, interrupted=True, usage=usage, cost_usd=cost)
 
     async def _bill(self, outcome: Outcome, watch: "_Watch") -> dict[str, Any]:
-        """What it took and cost. Who broke off after a text was shown gave no figures: they are estimated."""
+        """What it took and cost. Who broke off after a text was shown, or was left at work, gave no figures: they are
+        estimated."""
         usage = outcome.usage
-        if isinstance(outcome, ModelFailed) and outcome.text and not usage.total and watch.ask is not None:
-            usage = used_at_least(watch.ask, outcome.text)
+        if isinstance(outcome, ModelFailed) and not usage.total and watch.ask is not None:
+            usage = used_at_least(watch.ask, outcome.text) if outcome.text or watch.left else usage
         name = outcome.model if isinstance(outcome, ModelCompleted) and outcome.provider else watch.asked
         return {"usage": usage, "cost_usd": await self._cost(name, usage)}
 
@@ -92,8 +99,9 @@ class ModelCaller:
                     name = f"{last.provider}/{last.model}" if last.provider else watch.asked
                     await drive.append(_retrying(step, last, await self._cost(name, last.usage)))
                     watch.asked = last.next or name
-                    if last.voids:
-                        watch.voided()
+                    watch.failed(last)
+                    if overspent(drive.known, drive.spec.budgets):
+                        raise ModelFailure("what models may take was used up by attempts that failed", code="budget_exceeded")
                     continue
                 watch.shown()
                 self._journal.show(state.run_id, step, batch)  # type: ignore[arg-type]  # Done and Retrying come alone
@@ -102,7 +110,8 @@ class ModelCaller:
         return _completed(step, done)
 
     def _failed(self, drive: Drive, step: int, code: str, message: str) -> ModelFailed:
-        return ModelFailed(step=step, code=code, message=message, text=self._journal.discard(drive.known.run_id))
+        shown = self._journal.discard(drive.known.run_id)
+        return ModelFailed(step=step, code=code, message=message, text=shown[:MOST_KEPT])
 
 
 class _Watch:
@@ -113,13 +122,22 @@ class _Watch:
         self.ask: ModelAsk | None = None
         self._began = time.perf_counter()
         self._first: float | None = None
+        self._again_at = 0.0
+        self.left = False  # in the middle of its answer
+
+    @property
+    def pausing(self) -> bool:
+        """Whether nobody is asked just now: an attempt failed, and the next one waits."""
+        return time.perf_counter() < self._again_at
 
     def shown(self) -> None:
         if self._first is None:
             self._first = time.perf_counter()
 
-    def voided(self) -> None:
-        self._first = None
+    def failed(self, attempt: Retrying) -> None:
+        self._again_at = time.perf_counter() + attempt.wait_s
+        if attempt.voids:
+            self._first = None
 
     def until_end(self) -> float:
         return time.perf_counter() - self._began
@@ -200,8 +218,8 @@ def _retrying(step: int, retrying: Retrying, cost_usd: float | None) -> list[Sto
         attempt=retrying.attempt,
         code=retrying.code,
         message=retrying.message,
-        wait_s=retrying.wait_s,
-        duration_ms=retrying.duration_ms,
+        wait_s=round(retrying.wait_s, 3),
+        duration_ms=round(retrying.duration_ms, 3),
         provider=retrying.provider,
         model=retrying.model,
         next=retrying.next,

@@ -12,6 +12,7 @@ from agentrt.messages import ToolCall, ToolResult
 from .state import Call, RunState
 
 FINISH_TASK = "finish_task"
+_CUT = ("length", "content_filter")  # what was being said then, calls included, may not be whole
 LOST = "The server stopped while this tool ran. Whether it took effect is unknown; it was not made again."
 
 
@@ -67,6 +68,7 @@ class Fail(msgspec.Struct, frozen=True):
 
     code: str
     message: str
+    retry_after_s: float | None = None
 
 
 class Cancel(msgspec.Struct, frozen=True):
@@ -109,10 +111,12 @@ def decide(state: RunState, facts: Facts) -> tuple[Command, ...]:
 
 
 def _give_up(state: RunState, failure: ModelFailed, facts: Facts) -> Command:
-    seconds = facts.budgets.seconds
-    if failure.code == "budget_exceeded" and seconds is not None:
-        return StopOverBudget("seconds", seconds, _seconds(state, facts))
-    return Fail(failure.code, failure.message)
+    if failure.code == "budget_exceeded":
+        seconds = facts.budgets.seconds
+        late = None if seconds is None else StopOverBudget("seconds", seconds, _seconds(state, facts))
+        if over := overspent(state, facts.budgets) or late:
+            return over
+    return Fail(failure.code, failure.message, failure.retry_after_s)
 
 
 def _next_turn(state: RunState) -> tuple[Command, ...]:
@@ -123,7 +127,7 @@ def _next_turn(state: RunState) -> tuple[Command, ...]:
         if call.call.name == FINISH_TASK and not call.failed:
             return (Complete(_result_text(state, call.call.id) or _answer(state), "stop"),)
     if any(c.call.name in state.caller_tools for c in state.calls.values()):
-        return (Complete(_answer(state), "tool_calls"),)
+        return (Complete(_answer(state), state.stop if state.stop in _CUT else "tool_calls"),)
     if not state.answered:
         return (CallModel(state.step + 1),)
     if state.started.mode == "autonomous" and state.stop == "stop":
@@ -170,15 +174,22 @@ def _over_budget(state: RunState, facts: Facts, commands: Sequence[Command]) -> 
         return StopOverBudget("seconds", budgets.seconds, seconds)
     if budgets.tool_calls is not None and tool_calls > budgets.tool_calls:
         return StopOverBudget("tool_calls", budgets.tool_calls, tool_calls)
+    if over := overspent(state, budgets):
+        return over
+    asks_again = any(isinstance(c, CallModel | GoOn) for c in commands)
+    if budgets.steps is not None and asks_again and state.steps >= budgets.steps:
+        return StopOverBudget("steps", budgets.steps, state.steps)
+    return None
+
+
+def overspent(state: RunState, budgets: Budgets) -> StopOverBudget | Fail | None:
+    """The limit of what models may take that is reached, so that none may be asked again."""
     if budgets.tokens is not None and state.usage.total >= budgets.tokens:
         return StopOverBudget("tokens", budgets.tokens, state.usage.total)
     if budgets.cost is not None and state.spent.unpriced:  # the price was known when the run began
         return Fail("price_unknown", "a model call of this run has no known price, so its cost budget cannot be kept")
     if budgets.cost is not None and state.spent.known_usd >= budgets.cost:
         return StopOverBudget("cost", budgets.cost, state.spent.known_usd)
-    asks_again = any(isinstance(c, CallModel | GoOn) for c in commands)
-    if budgets.steps is not None and asks_again and state.steps >= budgets.steps:
-        return StopOverBudget("steps", budgets.steps, state.steps)
     return None
 
 
