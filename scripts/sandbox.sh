@@ -4,6 +4,7 @@
 set -u
 server=$1
 [ "${SANDBOX:-}" != none ] || exit 0
+[ -z "${DOCKER_HOST:-}${AGENTRT_CONTAINERS__DOCKER_URL:-}" ] || exit 0 # an engine elsewhere; the server says how it is with it
 ! command -v bwrap >/dev/null || exit 0
 ! grep -q 'docker\.sock$' /proc/net/unix 2>/dev/null || exit 0
 [ ! -S "$HOME/.docker/run/docker.sock" ] || exit 0
@@ -22,7 +23,11 @@ until listens "$server" || [ $waited -ge 60 ]; do
   waited=$((waited + 1))
 done
 
-if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+if [ "$(id -u)" != 0 ]; then # bubblewrap could limit nothing for this user
+  say "code does not run here yet: as root, install Docker and let $(id -un) use it (on Debian:  apt-get install -y docker.io && usermod -aG docker $(id -un)), then log in again"
+  exit 0
+fi
+if ! command -v apt-get >/dev/null; then
   say "code does not run here yet: install Docker, or bubblewrap (on Debian, as root:  apt-get install -y bubblewrap)"
   exit 0
 fi

@@ -51,7 +51,7 @@ class SandboxesChanged(Signal, frozen=True):
 
 
 class SandboxDied(Signal, frozen=True):
-    """A sandbox that somebody held ended without being asked to. `reason`: `oom`, `killed`, `exited`, `engine`."""
+    """A sandbox that somebody held ended without being asked to. `reason`: `oom`, `killed`, `exited`, `engine`, `full`."""
 
     sandbox_id: str
     pool: str

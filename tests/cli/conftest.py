@@ -86,10 +86,10 @@ def scripted() -> Iterator[Scripted]:
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(30)
     yield server
     loop.call_soon_threadsafe(server.stopping.set)
-    thread.join(10)
+    thread.join(30)
     loop.close()
 
 

@@ -104,7 +104,7 @@ def test_on_a_terminal_text_streams_and_ctrl_c_stops_the_answer_not_the_conversa
         screen.wait_for("again")
         screen.wait_for("> ")
         screen.type("\x04")
-        assert child.wait(20) == 0
+        assert child.wait(30) == 0
     finally:
         child.kill()
         child.wait()

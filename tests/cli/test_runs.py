@@ -71,7 +71,7 @@ def test_ctrl_c_cancels_the_run(started, scripted):
     child = started("run", "hi", "--json", AGENTRT_URL=scripted.url)
     assert "run_started" in child.stdout.readline()
     os.kill(child.pid, signal.SIGINT)
-    _, err = child.communicate(timeout=20)
+    _, err = child.communicate(timeout=40)
     assert child.returncode == 1
     assert f"cancelled {scripted.run}" in err
     assert ("POST", f"/runs/{scripted.run}/cancel", {}, None) in scripted.asked
@@ -158,7 +158,7 @@ def test_a_reader_that_leaves_early_is_no_error_to_shout_about(started, scripted
     scripted.answers["GET /runs"] = (200, {"data": [row] * 1000, "has_more": False})
     child = started("runs", "list", AGENTRT_URL=scripted.url)
     child.stdout.close()
-    assert child.wait(20) == 1
+    assert child.wait(30) == 1
     assert child.stderr.read() == ""
 
 
@@ -169,7 +169,7 @@ def test_a_reader_that_leaves_at_the_end_of_a_run_is_no_error_either(started, sc
     scripted.streams = [[scripted.event("run_started", "1"), scripted.event("run_completed", "2")]]
     child = started("run", "hi", "--json", AGENTRT_URL=scripted.url)
     child.stdout.close()
-    assert child.wait(20) == 1
+    assert child.wait(30) == 1
     assert child.stderr.read() == ""
 
 

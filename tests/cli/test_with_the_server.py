@@ -15,6 +15,7 @@ NOBODY = "127.0.0.1:9"
 @pytest.fixture
 def asked(agentrt, live_server):
     """`asked("runs", "list")` of a server that runs with the shipped configuration."""
+    live_server.wait_connected()
     return lambda *args, **more: agentrt(*args, AGENTRT_URL=live_server.url, **more)
 
 
@@ -79,7 +80,7 @@ def test_ctrl_c_cancels_what_runs(started, live_server, agentrt):
             break
     run_id = json.loads(line)["run_id"]
     os.kill(child.pid, signal.SIGINT)
-    _, err = child.communicate(timeout=20)
+    _, err = child.communicate(timeout=40)
     assert (child.returncode, err) == (1, f"cancelled {run_id}\n")
     watched = agentrt("runs", "watch", run_id, AGENTRT_URL=live_server.url)
     assert watched.returncode == 1
@@ -130,7 +131,7 @@ def test_an_address_that_others_reach_warns_at_every_start(started):
     assert "can be reached by others" in next(line for line in child.stderr if '"level":"warning"' in line)
     assert "  warning 0.0.0.0:0 can be reached by others" in next(line for line in child.stdout if "  warning" in line)
     child.terminate()
-    assert child.wait(20) == 0
+    assert child.wait(30) == 0
 
 
 def test_the_banner_is_shown_once_it_listens(live_server):

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from fixtures.code_server import CodeServer
+from fixtures.code_server import CodeServer, served
 
 Clients = Callable[[str], httpx2.Client]
 POOL = "/api/v1/pools/code"
@@ -64,6 +64,15 @@ def test_what_a_code_pool_cannot_do_is_a_clear_400(as_user: Clients, body: dict[
         assert (answer.status_code, answer.json()["code"]) == (400, code), answer.text
 
 
+def test_two_names_that_begin_alike_are_two_users(as_user: Clients) -> None:
+    refused = as_user("").post(f"{POOL}/acquire", json={"user_id": "u" * 256})
+    assert (refused.status_code, refused.json()["param"]) == (400, "user_id")
+    refused = as_user("").post(f"{POOL}/acquire", json={"session_id": "s" * 201})
+    assert (refused.status_code, refused.json()["param"]) == (400, "session_id")
+    refused = as_user("u" * 256).post(f"{POOL}/acquire", json={})
+    assert (refused.status_code, refused.json()["param"]) == (400, "x-user-id")
+
+
 def test_another_users_instance_and_another_pool_are_not_found(as_user: Clients) -> None:
     instance = as_user("dora").post(f"{POOL}/acquire", json={}).json()["instance_id"]
     assert as_user("mallory").post(f"{POOL}/{instance}/execute", json={"code": "1"}).status_code == 404
@@ -75,7 +84,7 @@ def test_another_users_instance_and_another_pool_are_not_found(as_user: Clients)
 def test_an_instance_goes_after_its_time(as_user: Clients) -> None:
     http = as_user("fritz")
     instance = http.post(f"{POOL}/acquire", json={"ttl_seconds": 1}).json()["instance_id"]
-    until = time.monotonic() + 20
+    until = time.monotonic() + 30
     while (answer := http.post(f"{POOL}/{instance}/execute", json={"prompt": "there?"})).status_code != 404:
         assert time.monotonic() < until
     assert "nobody used it" in answer.json()["detail"]
@@ -92,29 +101,17 @@ def test_a_vm_serves_its_port_and_keeps_disk_and_port_over_a_stop(as_user: Clien
     assert (vm["status"], vm["memory_mb"], vm["container_port"]) == ("stopped", 256, 8000)
     first = http.post(f"{path}/start").json()
     assert first["status"] == "running" and first["host_port"]
-    assert len(_page(f"{first['url']}/starts").splitlines()) == 1
+    assert len(served(f"{first['url']}/starts").splitlines()) == 1
     assert http.post(f"{path}/start").json()["host_port"] == first["host_port"]
     assert http.post(f"{path}/stop").json()["status"] == "stopped"
     assert http.post(f"{path}/stop").status_code == 200
     again = http.post(f"{path}/start").json()
     assert again["url"] == first["url"]
-    assert len(_page(f"{again['url']}/starts").splitlines()) == 2
+    assert len(served(f"{again['url']}/starts").splitlines()) == 2
     assert http.delete(path).json() == {"vm_id": vm["vm_id"], "status": "deleted"}
     assert http.get(f"{path}/status").status_code == 404
     with pytest.raises(httpx2.ConnectError):
         httpx2.get(first["url"])
-
-
-def _page(url: str) -> str:
-    until = time.monotonic() + 20
-    while True:
-        try:
-            answer = httpx2.get(url)
-            if answer.status_code == 200:
-                return answer.text
-        except httpx2.TransportError:
-            answer = None
-        assert time.monotonic() < until, answer and answer.text
 
 
 @pytest.mark.parametrize(
@@ -133,6 +130,20 @@ def _page(url: str) -> str:
 def test_an_absurd_vm_is_refused(as_user: Clients, body: dict[str, Any], param: str) -> None:
     answer = as_user("walter").post("/api/v1/vms", json=body)
     assert (answer.status_code, answer.json().get("param")) == (400, param), answer.text
+    assert "disk" not in param or "between 0.008 and 10240" in answer.json()["detail"]
+
+
+def test_a_vm_whose_command_ends_says_so(as_user: Clients) -> None:
+    http = as_user("willi")
+    vm = http.post("/api/v1/vms", json={"memory_mb": 128, "disk_size_gb": 0.1, "command": ["there-is-no-such-program"]}).json()
+    path = f"/api/v1/vms/{vm['vm_id']}"
+    http.post(f"{path}/start")
+    until = time.monotonic() + 30
+    while (found := http.get(f"{path}/status").json())["reason"] is None:
+        assert time.monotonic() < until
+    assert (found["status"], found["reason"]) == ("running", "its command ended with exit code 127")
+    assert http.post(f"{path}/stop").json()["reason"] is None
+    http.delete(path)
 
 
 def test_another_users_vm_is_not_there(as_user: Clients) -> None:
@@ -140,7 +151,13 @@ def test_another_users_vm_is_not_there(as_user: Clients) -> None:
     mallory = as_user("mallory")
     for answer in (mallory.get(f"/api/v1/vms/{vm}/status"), mallory.delete(f"/api/v1/vms/{vm}")):
         assert (answer.status_code, answer.json()["code"]) == (404, "vm_not_found")
-    assert as_user("xaver").delete(f"/api/v1/vms/{vm}").status_code == 200
+    xaver = as_user("xaver")
+    listed = xaver.get("/api/v1/vms").json()
+    assert ([one["vm_id"] for one in listed["data"]], listed["first_id"], listed["last_id"]) == ([vm], vm, vm)
+    assert mallory.get("/api/v1/vms").json()["data"] == []
+    hers = mallory.get(f"/api/v1/vms/{vm}/status").json()["detail"]
+    assert xaver.delete(f"/api/v1/vms/{vm}").status_code == 200
+    assert mallory.get(f"/api/v1/vms/{vm}/status").json()["detail"] == hers, "what is another's must look as what is not there"
 
 
 def test_a_vm_that_ran_runs_again_after_a_restart_of_the_server(serve_code: Any) -> None:
@@ -148,9 +165,9 @@ def test_a_vm_that_ran_runs_again_after_a_restart_of_the_server(serve_code: Any)
         body = {"memory_mb": 128, "disk_size_gb": 0.1, "container_port": 8000, "command": SERVING}
         vm = http.post("/api/v1/vms", json=body).json()["vm_id"]
         url = http.post(f"/api/v1/vms/{vm}/start").json()["url"]
-        _page(url)
+        served(url)
     with serve_code() as server, server.client("yuri") as http:
-        _page(url)
+        served(url)
         assert http.get(f"/api/v1/vms/{vm}/status").json()["status"] == "running"
         http.delete(f"/api/v1/vms/{vm}")
 

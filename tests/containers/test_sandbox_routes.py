@@ -113,7 +113,7 @@ def test_a_run_can_be_cancelled_by_its_id(desk: Desks, code_server: CodeServer) 
         while not (live := _of(other.get("/runs", params={"status": "running"}).json()["data"], mine.view["id"])):
             pass
         assert other.post(f"/runs/{live[0]['id']}/cancel").json()["status"] == "cancelled"
-    working.join(10)
+    working.join(30)
     assert (answers[0].status_code, answers[0].json()["code"]) == (409, "cancelled")
 
 
@@ -130,6 +130,24 @@ def test_an_execution_with_a_key_is_made_once(desk: Desks) -> None:
     assert "idempotency-replayed" not in first.headers and again.headers["idempotency-replayed"] == "true"
     other = mine.client.post(f"{mine.path}/exec", **{**once, "json": {"code": "2"}})
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_mismatch")
+
+
+def test_a_stream_with_a_key_is_made_once_and_who_joined_it_does_not_end_it(desk: Desks) -> None:
+    mine = desk("gerd")
+    code = "import os, time\nprint('begun', flush=True)\nwhile not os.path.exists('go'): time.sleep(0.01)\nprint('done')"
+    once: dict[str, Any] = {"headers": {"Idempotency-Key": "k-2"}, "json": {"code": code}}
+    with mine.client.stream("POST", f"{mine.path}/stream", **once) as answer:
+        lines = answer.iter_lines()
+        assert any("begun" in line for line in lines)
+        with mine.client.stream("POST", f"{mine.path}/stream", **once) as joined:
+            assert next(joined.iter_lines()).startswith("retry:")
+        mine.client.put(f"{mine.path}/files/go", content=b"")
+        last = json.loads([line for line in lines if line.startswith("data: ")][-1][6:])
+    assert (last["type"], last["stdout"]) == ("result", "begun\ndone\n")
+    again = mine.client.post(f"{mine.path}/stream", **once).text
+    assert "event: stdout" not in again and f'"run_id":"{last["run_id"]}"' in again
+    other = mine.client.post(f"{mine.path}/stream", **{**once, "json": {"code": "2"}}).text
+    assert "event: error" in other and "idempotency_mismatch" in other
 
 
 def test_files_go_in_and_out(desk: Desks) -> None:
@@ -161,6 +179,8 @@ def test_an_uploaded_file_is_put_into_the_workspace(desk: Desks) -> None:
     attached = mine.client.post(f"{mine.path}/files", json={"file_id": kept, "path": "sub/second.txt"})
     assert (attached.status_code, attached.json()["path"]) == (201, "sub/second.txt")
     assert mine.run("open('sub/second.txt').read()")["result"] == "'again'"
+    into = mine.client.post(f"{mine.path}/files", json={"file_id": kept, "path": "folder/"})
+    assert into.json()["path"] == "folder/first.txt"
     assert mine.client.post(f"{mine.path}/files", json={"file_id": "file_" + "0" * 32}).status_code == 404
 
 

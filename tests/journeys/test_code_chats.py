@@ -122,6 +122,8 @@ def test_code_that_fails_says_why(client: openai.OpenAI) -> None:
 
 def test_nothing_that_is_mounted_tells_where_the_server_and_its_files_lie(client: openai.OpenAI, code_server: CodeServer) -> None:
     """Neither the image nor the workspace, the runner and the skills; these are there."""
+    if code_server.rootless:
+        pytest.skip("without root folders show by their paths, as the documents say")
     told = answer(ask(client, ASK + "import os; print(sorted(os.listdir('/skills')), open('/proc/self/mountinfo').read())"))
     assert "data-analysis" in told
     assert all(f" {place} " in told for place in ("/skills", "/workspace", "/opt/agentrt/runner"))

@@ -1,12 +1,17 @@
 """Packages are installed where the operator allows it, from the operator's own folder."""
 
 import json
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import openai
 import pytest
+
+from fixtures.code_server import CodeServer, environment
+from fixtures.postgres import free_port
 
 AGENT = "name: default\nmodel: offline/offline\ntools: ['*']\nsession: {from: [user]}\nsandbox: {install: INSTALL}\n"
 
@@ -61,3 +66,18 @@ def test_where_it_is_not_allowed_the_tool_is_not_there(serve_code: Any, wheels: 
     env = {"AGENTRT_CONFIG": configured(tmp_path / "agents", "false"), "AGENTRT_CONTAINERS__WHEELS_DIR": str(wheels)}
     with serve_code(**env) as server:
         assert "No tool called install_package" in ask(server, install("greeting"))
+
+
+def test_a_folder_of_wheels_that_is_not_there_is_said(code_engine: str, tmp_path: Path) -> None:
+    env = environment(code_engine, tmp_path) | {"AGENTRT_CONTAINERS__WHEELS_DIR": str(tmp_path / "gone")}
+    server = CodeServer(tmp_path, (), env, free_port())
+    try:
+        server.wait_healthy()
+        until = time.monotonic() + 50
+        while (module := httpx2.get(f"{server.url}/health").json()["modules"]["containers"])["status"] == "starting":
+            assert time.monotonic() < until
+        assert module["detail"]["reason"] == "containers.wheels_dir of the settings names no folder"
+        assert server.terminate(30) == 0, server.log
+    finally:
+        if server.process.poll() is None:
+            server.kill()

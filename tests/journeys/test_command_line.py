@@ -61,7 +61,7 @@ def test_a_conversation_from_a_pipe(agentrt, shipped):
 
 def test_runs_are_listed_shown_watched_and_cancelled(agentrt, scripted, api, upstream):
     upstream.script(says("An answer."))
-    run = api.post("/runs?wait=5", json={"input": "go", "session_id": "cli"}).json()
+    run = api.post("/runs?wait=30", json={"input": "go", "session_id": "cli"}).json()
     listed = agentrt("runs", "list", "--session", "cli", url=scripted.url)
     assert run["id"] in listed.stdout and "completed" in listed.stdout
     assert "An answer." in agentrt("runs", "show", run["id"], url=scripted.url).stdout
@@ -71,7 +71,7 @@ def test_runs_are_listed_shown_watched_and_cancelled(agentrt, scripted, api, ups
     door = Gate()
     upstream.script(Reply([*says("begun").frames[:2], door]))
     live = api.post("/runs", json={"input": "go"}).json()
-    assert door.reached.wait(5)
+    assert door.reached.wait(30)
     assert agentrt("runs", "cancel", live["id"], url=scripted.url).returncode == 0
     shown = agentrt("runs", "show", live["id"], "--json", url=scripted.url)
     assert json.loads(shown.stdout)["status"] == "cancelled"
@@ -80,7 +80,7 @@ def test_runs_are_listed_shown_watched_and_cancelled(agentrt, scripted, api, ups
 
 def test_sessions_are_listed_shown_and_deleted(agentrt, scripted, api, upstream):
     upstream.script(says("Remembered."))
-    api.post("/runs?wait=5", json={"input": "keep this", "session_id": "cli-session"})
+    api.post("/runs?wait=30", json={"input": "keep this", "session_id": "cli-session"})
     assert "cli-session" in agentrt("sessions", "list", url=scripted.url).stdout
     shown = agentrt("sessions", "show", "cli-session", url=scripted.url).stdout
     assert "keep this" in shown and "Remembered." in shown
@@ -95,8 +95,8 @@ def test_ctrl_c_cancels_a_run_of_one_question(scripted, api, upstream, tmp_path)
     with subprocess.Popen(command, env=environment(tmp_path, scripted.url), stdout=-1, stderr=-1, text=True) as asking:
         assert asking.stdout is not None and "run_started" in asking.stdout.readline()
         asking.send_signal(signal.SIGINT)
-        asking.communicate(timeout=10)
-    assert asking.returncode != 0 and upstream.chats[0].hung_up.wait(5)
+        asking.communicate(timeout=40)
+    assert asking.returncode != 0 and upstream.chats[0].hung_up.wait(30)
     assert api.get("/runs?limit=1").json()["data"][0]["status"] == "cancelled"
 
 

@@ -93,8 +93,8 @@ def test_metadata_and_user_name_sessions_where_the_agent_says_so(api, client, up
 
 def test_a_run_that_named_no_session_can_be_continued_by_the_one_it_got(api, upstream):
     upstream.script(says("first"), says("second"))
-    first = api.post("/runs?wait=5", json={"input": "1"}).json()
-    second = api.post("/runs?wait=5", json={"input": "2", "session_id": first["session_id"]}).json()
+    first = api.post("/runs?wait=30", json={"input": "1"}).json()
+    second = api.post("/runs?wait=30", json={"input": "2", "session_id": first["session_id"]}).json()
     assert second["session_id"] == first["session_id"]
     assert [content for _, content in said(api, first["session_id"])] == ["1", "first", "2", "second"]
 
@@ -104,7 +104,7 @@ def test_a_second_turn_in_a_busy_session_waits_its_turn(api, upstream):
     whole = says("slow answer").frames
     upstream.script(Reply([*whole[:2], door, *whole[2:]]), says("next"))
     first = api.post("/runs", json={"input": "1", "session_id": "busy"}).json()
-    assert door.reached.wait(5)
+    assert door.reached.wait(30)
     second = api.post("/runs", json={"input": "2", "session_id": "busy"}).json()
     assert (first["status"], second["status"]) == ("running", "queued")
     refused = api.delete("/sessions/busy")
@@ -141,9 +141,9 @@ def test_force_cancels_what_is_live_and_deletes(api, upstream):
     door = Gate()
     upstream.script(Reply([event(chunk({"content": "endless"})), door]))
     run = api.post("/runs", json={"input": "1", "session_id": "forced"}).json()
-    assert door.reached.wait(5)
+    assert door.reached.wait(30)
     assert api.delete("/sessions/forced?force=true").status_code == 204
-    assert upstream.chats[0].hung_up.wait(5)
+    assert upstream.chats[0].hung_up.wait(30)
     assert api.get(f"/runs/{run['id']}").status_code == 404
 
 
@@ -152,7 +152,7 @@ def test_sessions_are_created_listed_and_read(api, upstream):
     assert made.status_code == 201 and made.json()["metadata"] == {"topic": "tea"}
     assert api.post("/sessions", json={"id": "mine"}).status_code == 409
     assert api.get("/sessions/mine/messages").json()["data"] == []
-    api.post("/runs?wait=5", json={"input": "1", "session_id": "mine"})
+    api.post("/runs?wait=30", json={"input": "1", "session_id": "mine"})
     assert api.get("/sessions/mine").json()["head_run"].startswith("run_")
     listed = api.get("/sessions?limit=1").json()
     assert listed["data"][0]["id"] == "mine" and listed["has_more"]

@@ -27,12 +27,12 @@ def test_a_cost_budget_needs_prices_which_the_settings_may_give_and_then_it_hold
         chat = api.post("/v1/chat/completions", json={"model": "chain", "messages": [{"role": "user", "content": "hi"}]})
         assert (chat.status_code, chat.json()["error"]["code"]) == (400, "price_unknown"), "any model of the chain may answer"
         assert not upstream.chats, "nothing was spent"
-        assert api.post("/runs?wait=10", json={"input": "hi", "agent": "known"}).json()["cost_usd"] > 0
-        assert api.post("/runs?wait=10", json={"input": "hi", "agent": "free"}).json()["cost_usd"] is None
+        assert api.post("/runs?wait=30", json={"input": "hi", "agent": "known"}).json()["cost_usd"] > 0
+        assert api.post("/runs?wait=30", json={"input": "hi", "agent": "free"}).json()["cost_usd"] is None
     (tmp_path / "agentrt.yaml").write_text('prices:\n  "openai/local-*": {input: 10000, output: 10000, cached: 0}\n')
     with serve(**env) as server:
         api = connect(server)
-        run = api.post("/runs?wait=10", json={"input": "hi"}).json()
+        run = api.post("/runs?wait=30", json={"input": "hi"}).json()
         # 8 + 7 tokens a call, at a cent each
         assert (run["status"], run["error"]["code"], run["cost_usd"]) == ("failed", "budget_exceeded", 0.6)
         events = api.get(f"/runs/{run['id']}/events").text

@@ -161,7 +161,7 @@ def test_head_answers_like_get_without_a_body(api):
     for path in ("/health", "/v1/models", "/docs"):
         head = api.head(path)
         assert head.status_code == 200 and head.content == b"", path
-    run = api.post("/runs?wait=5", json={"input": "Say hello!"}).json()
+    run = api.post("/runs?wait=30", json={"input": "Say hello!"}).json()
     assert api.head(f"/runs/{run['id']}/events").status_code == 200
     assert api.head("/nothing").status_code == 404
 

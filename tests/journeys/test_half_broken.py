@@ -32,7 +32,7 @@ def test_a_broken_agent_file_is_named_with_its_line_and_the_others_serve(serve, 
         (problem,) = health["modules"]["configs"]["detail"]["problems"]
         assert health["status"] == "degraded" and all(word in problem for word in words), problem
         assert f"warning {problem}" in server.log, "the person who starts it reads it"
-        assert api.post("/runs?wait=5", json={"input": "Count from 1 to 2", "agent": "other"}).json()["status"] == "completed"
+        assert api.post("/runs?wait=30", json={"input": "Count from 1 to 2", "agent": "other"}).json()["status"] == "completed"
         missing = api.post("/runs", json={"input": "hi"})
         assert (missing.status_code, missing.json()["code"]) == (404, "agent_not_found")
 
@@ -48,7 +48,7 @@ def test_a_broken_file_of_tool_servers_is_named(serve, connect, tmp_path):
 def test_a_default_model_that_nobody_knows_is_passed_over_aloud(serve, connect):
     with serve(DEFAULT_MODEL="nobody/nothing", **QUIET) as server:
         assert "nobody is not a known provider" in server.log
-        assert connect(server).post("/runs?wait=5", json={"input": "Say hello!"}).json()["provider"] == "offline"
+        assert connect(server).post("/runs?wait=30", json={"input": "Say hello!"}).json()["provider"] == "offline"
 
 
 def test_a_full_disk_is_a_503_and_nothing_is_lost_once_there_is_room(serve, connect, provider, upstream, configured, tmp_path):
@@ -59,7 +59,7 @@ def test_a_full_disk_is_a_503_and_nothing_is_lost_once_there_is_room(serve, conn
         whole = says("kept").frames
         upstream.script(Reply([*whole[:2], door, *whole[2:]]))
         run = api.post("/runs", json={"input": "go"}).json()
-        assert door.reached.wait(5)
+        assert door.reached.wait(30)
         unlimited = resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
         refused = api.post("/runs", json={"input": "no room", "agent": "offline"})
         assert refused.status_code == 503, refused.text
@@ -73,7 +73,7 @@ def test_a_full_disk_is_a_503_and_nothing_is_lost_once_there_is_room(serve, conn
         door.open()
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, unlimited)
         assert types(story(api, run["id"]))[-1] == "run_completed"
-        assert api.post("/runs?wait=5", json={"input": "Count from 1 to 2", "agent": "offline"}).json()["status"] == "completed"
+        assert api.post("/runs?wait=30", json={"input": "Count from 1 to 2", "agent": "offline"}).json()["status"] == "completed"
 
 
 def test_a_database_that_goes_away_is_a_503_until_it_comes_back(serve, connect, postgres_url, provider, configured, tmp_path):
@@ -92,7 +92,7 @@ def test_a_database_that_goes_away_is_a_503_until_it_comes_back(serve, connect, 
     with serve(**env, DATABASE_URL=postgres_url, **QUIET) as server:
         api = connect(server)
         body = {"input": "Count from 1 to 2", "agent": "offline"}
-        first = api.post("/runs?wait=5", json=body).json()
+        first = api.post("/runs?wait=30", json=body).json()
         execute(
             f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false',
             f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
@@ -103,6 +103,6 @@ def test_a_database_that_goes_away_is_a_503_until_it_comes_back(serve, connect, 
         assert api.get("/health/live").status_code == 200
         assert api.get("/health").json()["modules"]["database"]["status"] == "failed"
         execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
-        wait_until(lambda: api.post("/runs?wait=5", json=body).status_code == 202, 20)
+        wait_until(lambda: api.post("/runs?wait=30", json=body).status_code == 202)
         assert api.get(f"/runs/{first['id']}").json()["status"] == "completed"
         assert api.get("/health").json()["status"] == "healthy"

@@ -4,7 +4,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 def test_what_a_server_did_can_be_scraped(live_server) -> None:
     body = {"model": "default", "messages": [{"role": "user", "content": "What is 2 + 2 * 3"}]}
-    with httpx2.Client(base_url=live_server.url, timeout=30) as client:
+    with httpx2.Client(base_url=live_server.url, timeout=50) as client:
         assert client.post("/v1/chat/completions", json=body).status_code == 200
         assert client.post("/v1/chat/completions", json={"model": "nobody", "messages": body["messages"]}).status_code == 404
         assert client.head("/health/live").status_code == 200

@@ -11,14 +11,14 @@ HI = [{"role": "user", "content": "hi"}]
 
 def fails(api, upstream, *replies, agent="default"):
     upstream.script(*replies)
-    run = api.post("/runs?wait=10", json={"input": "hi", "agent": agent}).json()
+    run = api.post("/runs?wait=30", json={"input": "hi", "agent": agent}).json()
     assert run["status"] == "failed", run
     return run["error"]
 
 
 def test_what_may_pass_is_tried_again_and_shown(api, upstream):
     upstream.script(refuses(500), refuses(429, "slow down", retry_after="0"), says("At last."))
-    run = api.post("/runs?wait=10", json={"input": "hi", "agent": "careful"}).json()
+    run = api.post("/runs?wait=30", json={"input": "hi", "agent": "careful"}).json()
     assert run["output"]["text"] == "At last."
     retries = [event_ for event_ in story(api, run["id"]) if event_.type == "model_retrying"]
     assert [(r.data["attempt"], r.data["code"]) for r in retries] == [(1, "server_error"), (2, "rate_limit")]
@@ -28,7 +28,7 @@ def test_what_may_pass_is_tried_again_and_shown(api, upstream):
 
 def test_retry_after_is_honoured(api, upstream):
     upstream.script(refuses(429, "slow down", retry_after="1"), says("At last."))
-    run = api.post("/runs?wait=10", json={"input": "hi", "agent": "careful"}).json()
+    run = api.post("/runs?wait=30", json={"input": "hi", "agent": "careful"}).json()
     (retry,) = [event_ for event_ in story(api, run["id"]) if event_.type == "model_retrying"]
     assert run["status"] == "completed" and retry.data["wait_s"] >= 1
 
@@ -77,7 +77,7 @@ def test_a_call_with_broken_arguments_is_told_to_the_model_which_goes_on(api, up
     upstream.script(
         streams({"tool_calls": [{"index": 0, **wanted}]}, finish="tool_calls"), calls(("nothing", {})), says("Sorry.")
     )
-    run = api.post("/runs?wait=10", json={"input": "hi"}).json()
+    run = api.post("/runs?wait=30", json={"input": "hi"}).json()
     assert run["output"]["text"] == "Sorry."
     told = [event_.data["result"] for event_ in story(api, run["id"]) if event_.type in ("tool_completed", "tool_failed")]
     assert all(result["is_error"] for result in told)

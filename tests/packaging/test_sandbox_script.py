@@ -76,11 +76,12 @@ def test_a_failure_is_said_with_where_to_read_about_it_and_what_still_works(mach
     log.unlink()
 
 
-@pytest.mark.parametrize("engine", ["SANDBOX=none", "bwrap"])
-def test_nothing_is_done_where_nothing_is_wanted_or_needed(machine: Path, engine: str) -> None:
-    if engine == "bwrap":
+@pytest.mark.parametrize("why", ["SANDBOX=none", "DOCKER_HOST=tcp://127.0.0.1:2375", "bwrap"])
+def test_nothing_is_done_where_nothing_is_wanted_or_needed(machine: Path, why: str) -> None:
+    if why == "bwrap":
         (machine / "bwrap").symlink_to("/bin/true")
-    assert beside_a_server(machine, **{"SANDBOX": "none"} if engine == "SANDBOX=none" else {}) == []
+    name, _, value = why.partition("=")
+    assert beside_a_server(machine, **{name: value}) == []
     assert not (machine / "apt-get.said").exists()
 
 
@@ -88,6 +89,15 @@ def test_where_there_is_no_apt_the_command_is_said(machine: Path) -> None:
     (machine / "apt-get").unlink()
     [said] = beside_a_server(machine)
     assert said.startswith("agentrt: code does not run here yet: install Docker, or bubblewrap")
+
+
+def test_an_ordinary_user_is_told_of_docker_and_nothing_is_tried(machine: Path) -> None:
+    (machine / "id").unlink()
+    (machine / "id").write_text("#!/bin/sh\n[ $1 = -u ] && echo 1000 || echo ada\n")
+    (machine / "id").chmod(0o755)
+    [said] = beside_a_server(machine)
+    assert said.startswith("agentrt: code does not run here yet: as root, install Docker and let ada use it")
+    assert not (machine / "apt-get.said").exists()
 
 
 def test_a_server_that_did_not_start_is_not_waited_for(machine: Path) -> None:

@@ -37,6 +37,7 @@ def test_it_serves_its_own_agents_from_any_folder(wheel: Path, tmp_path: Path, s
     zipfile.ZipFile(wheel).extractall(site)
     with serve(home=tmp_path / "elsewhere", PYTHONPATH=str(site)) as server:
         assert str(ROOT / "src") not in _module_path(server.home, site)
+        server.wait_connected()
         body = {"model": "default", "messages": [{"role": "user", "content": "Use the echo tool to say: Hello"}]}
         request = urllib.request.Request(
             server.url + "/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}

@@ -55,6 +55,7 @@ def test_every_inherited_name_is_honoured(load):
         AGENT_NAME="helper",
         DATABASE_URL="postgres://me:secret@db.local/agents",
         DEFAULT_MODEL="openai/gpt-4o",
+        DOCKER_HOST="unix:///run/user/1000/docker.sock",
         MCP_SERVER_URL="http://127.0.0.1:9/mcp",
         SESSION_TIMEOUT_SECONDS="60",
     )
@@ -64,6 +65,7 @@ def test_every_inherited_name_is_honoured(load):
     assert settings.default_model == "openai/gpt-4o"
     assert settings.mcp_server_url == "http://127.0.0.1:9/mcp"
     assert settings.session_timeout_s == 60
+    assert settings.containers == {"docker_url": "unix:///run/user/1000/docker.sock"}
 
 
 def test_an_empty_variable_is_not_set_and_hides_what_dotenv_says(load):

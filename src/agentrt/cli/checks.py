@@ -180,7 +180,7 @@ def _seen(one: dict[str, Any]) -> Check:
     return Check(name, "note" if state in {"disabled", "connecting"} else "warn", detail, one.get("suggestion") or "")
 
 
-def modules(settings: Settings, health: dict[str, Any] | None) -> list[Check]:
+def modules(health: dict[str, Any] | None) -> list[Check]:
     """The modules of the running server that are not well, and the optional ones that are not there."""
     found = []
     for name, module in ((health or {}).get("modules") or {}).items():

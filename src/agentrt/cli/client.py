@@ -13,6 +13,7 @@ from agentrt.settings import Settings
 
 from .flags import read_settings
 
+MOST_USER = 255
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -77,9 +78,11 @@ class Server:
         return self._call("DELETE", path, query=query)
 
     def speak_for(self, user: str) -> None:
-        """Say from now on who asks; nobody where it is empty."""
+        """Say from now on who asks; nobody where it is empty. UsageError for what is no name."""
+        if not user.isprintable() or len(user) > MOST_USER:
+            raise click.UsageError(f"--user: expected a name of up to {MOST_USER} printable characters")
         if user:
-            self._http.headers["x-user-id"] = user
+            self._http.headers = httpx2.Headers([*self._http.headers.raw, (b"x-user-id", user.encode())])
 
     def pieces(self, path: str, /, **query: Any) -> Iterator[bytes]:
         """The bytes of a download, as they come."""

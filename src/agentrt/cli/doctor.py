@@ -51,7 +51,7 @@ async def _examine(settings: Settings, url: str) -> list[Check]:
             *checks.providers(settings),
             *await checks.mcp_servers(settings, server, health),
             await containers(settings, health),
-            *checks.modules(settings, health),
+            *checks.modules(health),
         ]
 
 

@@ -21,7 +21,7 @@ COMMANDS = {
     "run": "Ask an agent once.",
     "runs": "Look at runs of a running server: list, show, watch, cancel.",
     "sessions": "Look at the sessions of a running server: list, show, delete.",
-    "sandbox": "Work in the sandboxes of a running server: ls, exec, shell, files, logs, rm, gc.",
+    "sandbox": "Work in the sandboxes of a running server: ls, show, exec, shell, files, logs, rm, gc.",
     "skills": "List skills, and check whether they follow the format.",
     "config": "Check agent files and settings, and print their schemas.",
     "doctor": "Say what is configured, reachable and missing, and what to do.",

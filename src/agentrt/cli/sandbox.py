@@ -1,21 +1,30 @@
 """`agentrt sandbox`: containers that code runs in, of a running server."""
 
+import math
 import sys
 from codeop import compile_command
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .client import Server, connect, quoted
+from .client import Refused, Server, connect, quoted
 from .flags import as_json, flags
-from .sandbox_output import execute
+from .sandbox_output import execute, status_of
 from .terminal import clean, facts, local_time, note, seconds, table, write_json
 
 user_option = click.option("--user", default="", metavar="NAME", help="Whose sandboxes (x-user-id) [nobody's].")
 LANGUAGES = click.Choice(["python", "bash"])
 PROMPTS = {"python": (">>> ", "... "), "bash": ("$ ", "> ")}
+
+
+def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter("that is no number of seconds")
+    return value
 
 
 def shared(function: Any) -> Any:
@@ -53,17 +62,17 @@ def ls(as_json: bool, **said: Any) -> None:
 
 
 @sandbox.command("exec")
-@click.argument("code")
+@click.argument("words", metavar="CODE", nargs=-1, required=True)
 @click.option("--in", "sandbox_id", metavar="SANDBOX", help="In this one [a new one, for this command].")
 @click.option("--session", metavar="NAME", help="In that of this session.")
 @click.option("--language", type=LANGUAGES, default="python", show_default=True)
-@click.option("--timeout", type=float, metavar="SECONDS", help="At most so long [the pool's limit].")
+@click.option("--timeout", type=float, callback=finite, metavar="SECONDS", help="At most so long [the pool's limit].")
 @as_json
 @shared
 @click.pass_context
 def exec_(
     ctx: click.Context,
-    code: str,
+    words: tuple[str, ...],
     sandbox_id: str | None,
     session: str | None,
     language: str,
@@ -72,24 +81,34 @@ def exec_(
     **said: Any,
 ) -> None:
     """Execute CODE (`-` reads it from standard input); exits with its exit code."""
+    if len(words) != 1:
+        raise click.UsageError("CODE is one argument, in quotes; a sandbox is named by --in")
+    (code,) = words
     body: dict[str, Any] = {"code": sys.stdin.read() if code == "-" else code, "language": language}
     body |= {} if timeout is None else {"timeout_s": timeout}
-    with server_of(said) as server:
-        id_ = sandbox_id or _acquire(server, session)
+    with server_of(said) as server, _sandbox(server, sandbox_id, session) as id_:
+        result = execute(server, id_, body, quiet=as_json)
+    if as_json:
+        write_json(result)
+    ctx.exit(status_of(result["exit_code"]))
+
+
+@contextmanager
+def _sandbox(server: Server, sandbox_id: str | None, session: str | None) -> Iterator[str]:
+    """The id of the sandbox that was named, or of a new one, which goes with the block, files and all."""
+    if sandbox_id is not None and session is not None:
+        raise click.UsageError("name the sandbox or its session, not both")
+    if sandbox_id is not None:
+        yield server.get(f"/sandboxes/{quoted(sandbox_id)}")["id"]
+    elif session is not None:
+        yield server.post("/sandboxes", {"session": session})["id"]
+    else:
+        id_ = server.post("/sandboxes")["id"]
         try:
-            if as_json:
-                result = server.post(f"/sandboxes/{quoted(id_)}/exec", body)
-                write_json(result)
-            else:
-                result = execute(server, id_, body)
+            yield id_
         finally:
-            if not (sandbox_id or session):
-                server.post(f"/sandboxes/{quoted(id_)}/release")
-    ctx.exit(min(255, result["exit_code"] % 256))
-
-
-def _acquire(server: Server, session: str | None) -> str:
-    return server.post("/sandboxes", {} if session is None else {"session": session})["id"]
+            with suppress(Refused):  # it ended by itself
+                server.delete(f"/sandboxes/{quoted(id_)}", files="true")
 
 
 @sandbox.command()
@@ -98,10 +117,12 @@ def _acquire(server: Server, session: str | None) -> str:
 @click.option("--language", type=LANGUAGES, default="python", show_default=True)
 @shared
 def shell(sandbox_id: str | None, session: str | None, language: str, **said: Any) -> None:
-    """Type code line by line: Python whose variables stay, or Bash. Ctrl-D ends it."""
+    """Type code line by line: Python whose variables stay, or Bash. Ctrl-C stops what runs, Ctrl-D ends the shell.
+
+    A sandbox that neither SANDBOX nor --session named ends with it, files and all.
+    """
     first, more = PROMPTS[language]
-    with server_of(said) as server:
-        id_ = sandbox_id or _acquire(server, session)
+    with server_of(said) as server, _sandbox(server, sandbox_id, session) as id_:
         note(f"{id_}; Ctrl-D ends")
         while (code := _typed(first, more, _is_whole if language == "python" else _is_one_line)) is not None:
             if code.strip():
@@ -109,8 +130,8 @@ def shell(sandbox_id: str | None, session: str | None, language: str, **said: An
                     execute(server, id_, {"code": code, "language": language})
                 except click.ClickException as exc:
                     exc.show()
-        if not (sandbox_id or session):
-            server.post(f"/sandboxes/{quoted(id_)}/release")
+                except KeyboardInterrupt:  # hanging up ends the execution
+                    note("[stopped]")
 
 
 def _typed(first: str, more: str, whole: Callable[[str], bool]) -> str | None:
@@ -150,13 +171,13 @@ def _is_one_line(code: str) -> bool:
 def files(sandbox_id: str, path: str, get: bool, packed: Path | None, as_json: bool, **said: Any) -> None:
     """List the files of a workspace, or fetch them."""
     base = f"/sandboxes/{quoted(sandbox_id)}"
+    if get and path in ("", "."):
+        raise click.UsageError("--get needs the PATH of a file; --zip fetches a folder")
     with server_of(said) as server:
         if get:
             return sys.stdout.buffer.writelines(server.pieces(f"{base}/files/{quoted(path)}"))
         if packed is not None:
-            with packed.open("wb") as out:
-                out.writelines(server.pieces(f"{base}/zip", path=path))
-            return note(f"wrote {packed}")
+            return _write(packed, server.pieces(f"{base}/zip", path=path))
         page = server.get(f"{base}/files", path=path, recursive="true")
     if as_json:
         return write_json(page)
@@ -165,6 +186,16 @@ def files(sandbox_id: str, path: str, get: bool, packed: Path | None, as_json: b
         for one in page["data"]
     ]
     table(("FILE", "BYTES", "CHANGED"), rows)
+
+
+def _write(file: Path, pieces: Iterator[bytes]) -> None:
+    start = next(pieces, b"")  # what is refused leaves no empty file
+    try:
+        with file.open("wb") as out:
+            out.writelines(chain((start,), pieces))
+    except OSError as exc:
+        raise click.ClickException(f"{file} cannot be written: {exc.strerror}") from None
+    note(f"wrote {file}")
 
 
 @sandbox.command()
@@ -182,7 +213,7 @@ def logs(sandbox_id: str, as_json: bool, **said: Any) -> None:
             one["run_id"],
             local_time(one["at"]),
             one["mode"],
-            one["ended"] or f"exit {one['exit_code']}",
+            f"exit {one['exit_code']}" if one["ended"] == "exited" else one["ended"],
             seconds(one["duration_ms"]),
         )
         for one in page["data"]
@@ -190,10 +221,6 @@ def logs(sandbox_id: str, as_json: bool, **said: Any) -> None:
     table(("RUN", "AT", "KIND", "ENDED", "TOOK"), rows)
     if not rows:
         note("nothing was executed in it yet")
-
-
-def _end(one: dict[str, Any]) -> str:
-    return one["ended"] or f"exit {one['exit_code']}"
 
 
 @sandbox.command()
@@ -215,12 +242,20 @@ def show(sandbox_id: str, as_json: bool, **said: Any) -> None:
 @click.argument("sandbox_ids", metavar="SANDBOX...", nargs=-1, required=True)
 @click.option("--files", is_flag=True, help="With their files, for good.")
 @shared
-def rm(sandbox_ids: tuple[str, ...], files: bool, **said: Any) -> None:
+@click.pass_context
+def rm(ctx: click.Context, sandbox_ids: tuple[str, ...], files: bool, **said: Any) -> None:
     """End sandboxes with all that runs in them; their files stay for the session's next one."""
+    refused = 0
     with server_of(said) as server:
         for id_ in sandbox_ids:
-            server.delete(f"/sandboxes/{quoted(id_)}", files="true" if files else None)
-            click.echo(f"removed {id_}")
+            try:
+                server.delete(f"/sandboxes/{quoted(id_)}", files="true" if files else None)
+            except Refused as exc:
+                exc.show()
+                refused += 1
+            else:
+                click.echo(f"removed {id_}")
+    ctx.exit(1 if refused else 0)
 
 
 @sandbox.command()

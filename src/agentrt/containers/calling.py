@@ -12,6 +12,13 @@ from agentrt.messages import ToolCall, ToolResult
 from .errors import SandboxGone
 from .output import Emit
 
+# by the HTTP status that `executed` leads to
+FAILURES = {
+    409: "The run was cancelled meanwhile.",
+    429: "Too many runs go on; come back after `Retry-After`.",
+    504: "The call took too long.",
+}
+
 
 class Called(Protocol):
     """What came of a call, and the run that recorded it; `reason` says in a word why no answer came."""

@@ -10,9 +10,9 @@ from agentrt.files import Blobs
 from agentrt.kernel import Clock, Module, ModuleHealth
 
 from .calling import Caller
-from .egress import Egress, Ports, base_url
+from .egress import Egress, Ports
 from .ends import Ends
-from .packages import INDEX, Packages
+from .packages import Packages
 from .pool_routes import pool_routes
 from .requests import Front
 from .routes import file_routes, sandbox_routes
@@ -45,7 +45,7 @@ class Containers(Module):
         self._egress = egress
         self._station = Station(options, folder, clock, bus, egress)
         self.sandboxes = Sandboxes(self._station, blobs, clock, sight)
-        self._packages = Packages(options.wheels_dir, options.upstreams, f"{base_url(INDEX)}/simple/")
+        self._packages = Packages(options.wheels_dir, options.upstreams, options.index_path)
         self._front = Front(self.sandboxes, caller)
         self._streams = Streams()
         self._ends = Ends(bus, self.sandboxes)

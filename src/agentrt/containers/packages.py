@@ -6,45 +6,57 @@ from collections.abc import Mapping
 from agentrt.agents import SandboxRule
 from agentrt.kernel import Invalid
 
-from .egress import environment
-from .runner import Job
+from .egress import INDEX, base_url, environment
+from .runner import COMMAND, Job
 from .spec import Limits, Upstream
-from .tool_defs import PACKAGES
+from .tool_defs import MOST_PACKAGES, PACKAGES
+from .workspaces import PART
 
 WHEELS = "/wheels"
-INDEX = "packages"
-"""Name of the upstream that is an index of packages."""
 MOST_NAME = 200
-ENV = {"PYTHONPATH": PACKAGES, "TMPDIR": "/tmp"}
+ENV = {"PIP_CONFIG_FILE": "/dev/null"}
+PROGRAM = f"{COMMAND[2]}/agentrt_runner/installing.py"
+# where there is room, and where it is swept if it is cut off
+_ASIDE = f"/workspace/{PART}"
+_OPTIONS = (
+    *("--disable-pip-version-check", "--no-input", "--no-cache-dir", "--no-color", "--progress-bar=off"),
+    *("--retries=1", "--upgrade", "--only-binary=:all:"),
+)
 
 _REQUIREMENT = re.compile(
+    r"(?!.*\.(?:whl|zip|tar|t[a-z]z|tar\.[a-z0-9]+)\Z)"  # a file
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:\[[A-Za-z0-9._,-]+\])?(?:[=<>!~]=?=?[A-Za-z0-9.*+!_,<>=~-]+)?\Z"
 )
 
 
 class Packages:
-    """`index_url` is where boxes reach the index through their proxy."""
+    """`index_path` is that of the index at its upstream."""
 
-    def __init__(self, wheels_dir: str, upstreams: Mapping[str, Upstream], index_url: str) -> None:
-        self._wheels, self._index = bool(wheels_dir), index_url if INDEX in upstreams else ""
+    def __init__(self, wheels_dir: str, upstreams: Mapping[str, Upstream], index_path: str) -> None:
+        self._wheels = bool(wheels_dir)
+        self._index = f"{base_url(INDEX)}{index_path}" if INDEX in upstreams else ""
 
     def offered(self, rule: SandboxRule) -> bool:
         return rule.install and (self._wheels or self._reaches_index(rule))
 
-    def job(self, rule: SandboxRule, packages: tuple[str, ...], limits: Limits) -> Job:
+    def job(self, rule: SandboxRule, packages: tuple[str, ...], limits: Limits, wall_s: float) -> Job:
         """What installs them. Invalid for what names no package: no address, no folder, no option gets through."""
+        if not 0 < len(packages) <= MOST_PACKAGES:
+            raise Invalid(f"name between 1 and {MOST_PACKAGES} packages", code="invalid_package", param="packages")
         for package in packages:
             if len(package) > MOST_NAME or not _REQUIREMENT.match(package):
-                raise Invalid(f"{package[:80]!r} names no package", code="invalid_package", param="packages")
+                what = f"{package[:80]!r} names no package; names are such as tabulate or rich==13.9.4"
+                raise Invalid(what, code="invalid_package", param="packages")
         indexed = self._reaches_index(rule)
         source = [] if indexed else ["--no-index"]
         source += ["--find-links", WHEELS] if self._wheels else []
-        options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir", "--upgrade", "--only-binary=:all:"]
         return Job(
             mode="command",
-            argv=("python3", "-m", "pip", "install", *options, *source, "--target", PACKAGES, *packages),
+            argv=("python3", "-I", PROGRAM, _ASIDE, *_OPTIONS, *source, "--target", PACKAGES, *packages),
+            # nothing in the workspace has a say in what is installed, or from where
+            cwd="/",
             env={**ENV, **({"PIP_INDEX_URL": self._index} if indexed else {}), **environment(rule)},
-            wall_s=limits.wall_s,
+            wall_s=wall_s,
             cpu_s=limits.cpu_s,
             output_bytes=limits.output_bytes,
         )

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, HeaderParameter, JSONBody
+from litestar.params import FromPath, JSONBody
 
-from agentrt.http import EventStream, RawResponse, problems
+from agentrt.http import EventStream, IdempotencyKey, RawResponse, problems
 from agentrt.kernel import Invalid, NotFound, Principal
 
-from .calling import Executed, executed, headers_of
+from .calling import FAILURES, Executed, executed, headers_of
 from .errors import SandboxGone
 from .pool import PoolStats
 from .requests import Front, Work
@@ -24,21 +24,15 @@ TAGS = ["pools"]
 NO_POOL = problems({404: "There is no such pool."})
 FULL = NO_POOL | problems({429: "All instances are in use; come back after `Retry-After`."})
 GONE = problems({404: "Instance not found; the message says why."})
-RUNS = GONE | problems(
-    {
-        409: "The run was cancelled meanwhile.",
-        429: "Too many runs go on; come back after `Retry-After`.",
-        504: "The call took too long.",
-    }
-)
+RUNS = GONE | problems(FAILURES)
 BASE = "/api/v1/pools/{pool:str}"
 
 
 class AcquireInstance(Body, frozen=True):
     """`ttl_seconds`: idle seconds after which it is removed; its files stay."""
 
-    user_id: str = ""
-    session_id: str | None = None
+    user_id: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    session_id: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     ttl_seconds: float | None = None
 
 
@@ -89,7 +83,7 @@ def _leases(front: Front, station: Station) -> Sequence[Any]:
             raise NotFound("user_id is not the user whom x-user-id names", code="user_not_found", param="user_id")
         if data.ttl_seconds is not None and not 1 <= data.ttl_seconds <= 604_800:
             raise Invalid("ttl_seconds is between 1 and 604800", param="ttl_seconds")
-        user = Principal(who.tenant, who.user or data.user_id[:255])
+        user = Principal(who.tenant, who.user or data.user_id)
         held = await front.acquire(user, AcquireSandbox(pool=pool, session=data.session_id), data.ttl_seconds)
         return _shown(held)
 
@@ -123,7 +117,7 @@ def _executions(front: Front, streams: Streams) -> Sequence[Any]:
         instance_id: FromPath[str],
         data: JSONBody[ExecuteInstance],
         who: NamedDependency[Principal],
-        key: Annotated[str, HeaderParameter(name="Idempotency-Key")] = "",
+        key: IdempotencyKey = "",
     ) -> Response[Executed]:
         called = await _work(front, _instance(front, who, pool, instance_id), data, key)(None)
         return Response(executed(called), headers=headers_of(called))
@@ -138,10 +132,14 @@ def _executions(front: Front, streams: Streams) -> Sequence[Any]:
         responses=RUNS,
     )
     async def stream(
-        pool: FromPath[str], instance_id: FromPath[str], data: JSONBody[ExecuteInstance], who: NamedDependency[Principal]
+        pool: FromPath[str],
+        instance_id: FromPath[str],
+        data: JSONBody[ExecuteInstance],
+        who: NamedDependency[Principal],
+        key: IdempotencyKey = "",
     ) -> Response[None]:
         """Lines `data: {"type": …}` for `stdout`, `stderr`, `artifact`, `result` or `error`, then `data: [DONE]`."""
-        return RawResponse(EventStream(streams.done_frames(_work(front, _instance(front, who, pool, instance_id), data))))
+        return RawResponse(EventStream(streams.done_frames(_work(front, _instance(front, who, pool, instance_id), data, key))))
 
     return (execute, stream)
 

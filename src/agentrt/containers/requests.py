@@ -17,8 +17,6 @@ from .sandboxes import Held, Sandboxes
 from .tool_defs import EXECUTE_BASH, EXECUTE_PYTHON
 from .views import AcquireSandbox, ExecuteCode
 
-MOST_SESSION = 200
-
 Work = Callable[[Emit | None], Coroutine[Any, Any, Called]]
 
 
@@ -31,7 +29,8 @@ class Front:
     async def acquire(self, who: Principal, asked: AcquireSandbox, expires_s: float | None = None) -> Held:
         session = asked.session if asked.session is not None else f"box-{new_body()}"
         if not session or not session.isprintable():
-            raise Invalid("a session's name has printable characters only", param="session", code="invalid_session")
+            why = "a session's name is not empty, and has printable characters only"
+            raise Invalid(why, param="session", code="invalid_session")
         rule = SandboxRule(pool=asked.pool, workspace=asked.workspace)
         return await self.sandboxes.hold(who, session, direct(rule), expires_s=expires_s)
 

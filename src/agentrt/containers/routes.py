@@ -2,19 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 from litestar import Request, Response, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
-from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 
 from agentrt.files import Blobs
-from agentrt.http import EventStream, RawResponse, problems
+from agentrt.http import EventStream, IdempotencyKey, RawResponse, problems
 from agentrt.kernel import Principal
 
-from .calling import Executed, executed, headers_of
+from .calling import FAILURES, Executed, executed, headers_of
 from .downloads import as_attachment, pieces_of, zip_of
 from .requests import Front
 from .streams import Streams
@@ -34,6 +34,7 @@ from .views import (
     file_list,
     file_view,
     sandbox_detail,
+    sandbox_list,
     sandbox_view,
 )
 
@@ -41,13 +42,7 @@ TAGS = ["sandboxes"]
 GONE = problems({404: "There is no such sandbox, or it is gone; the message says why."})
 NO_FILE = problems({404: "There is no such sandbox or file."})
 FULL = problems({404: "There is no such pool.", 429: "All containers are in use; come back after `Retry-After`."})
-RUNS = GONE | problems(
-    {
-        409: "The run was cancelled meanwhile.",
-        429: "Too many runs go on; come back after `Retry-After`.",
-        504: "The call took too long.",
-    }
-)
+RUNS = GONE | problems(FAILURES)
 BYTES = {200: ResponseSpec(None, description="The bytes.", media_type="application/octet-stream")}
 
 
@@ -58,7 +53,7 @@ def sandbox_routes(front: Front, streams: Streams) -> Sequence[Any]:
 
 def file_routes(front: Front) -> Sequence[Any]:
     """The handlers of `/sandboxes/{id}/files`."""
-    return (*_looks(front), *_changes(front), _unpacking(front))
+    return (*_looks(front), *_arrivals(front), *_changes(front))
 
 
 def _lists(front: Front) -> Sequence[Any]:
@@ -72,7 +67,7 @@ def _lists(front: Front) -> Sequence[Any]:
     @get("/sandboxes", tags=TAGS, summary="List sandboxes", operation_id="listSandboxes", sync_to_thread=False)
     def list_sandboxes(who: NamedDependency[Principal]) -> SandboxList:
         """Those of the user whom `x-user-id` names."""
-        return SandboxList(data=[sandbox_view(held) for held in sandboxes.list(who)])
+        return sandbox_list(sandboxes.list(who))
 
     @post("/sandboxes/gc", status_code=200, tags=TAGS, summary="Remove unused workspaces", operation_id="collectWorkspaces")
     async def collect() -> Collected:
@@ -112,7 +107,7 @@ def _executions(front: Front, streams: Streams) -> Sequence[Any]:
         sandbox_id: FromPath[str],
         data: JSONBody[ExecuteCode],
         who: NamedDependency[Principal],
-        key: Annotated[str, HeaderParameter(name="Idempotency-Key")] = "",
+        key: IdempotencyKey = "",
     ) -> Response[Executed]:
         """A run of one step; the answer holds its outcome, whatever the exit code."""
         called = await front.execution(sandboxes.get(who, sandbox_id), data, key)(None)
@@ -127,9 +122,14 @@ def _executions(front: Front, streams: Streams) -> Sequence[Any]:
         media_type="text/event-stream",
         responses=RUNS,
     )
-    async def stream(sandbox_id: FromPath[str], data: JSONBody[ExecuteCode], who: NamedDependency[Principal]) -> Response[None]:
+    async def stream(
+        sandbox_id: FromPath[str],
+        data: JSONBody[ExecuteCode],
+        who: NamedDependency[Principal],
+        key: IdempotencyKey = "",
+    ) -> Response[None]:
         """Server-sent events `stdout`, `stderr`, `artifact`, and at last `result` or `error`. Hanging up ends the execution."""
-        work = front.execution(sandboxes.get(who, sandbox_id), data)
+        work = front.execution(sandboxes.get(who, sandbox_id), data, key)
         return RawResponse(EventStream(streams.frames(work)))
 
     return (execute, stream)
@@ -216,8 +216,25 @@ def _looks(front: Front) -> Sequence[Any]:
     return (list_files, download, zipped)
 
 
-def _unpacking(front: Front) -> Any:
+def _arrivals(front: Front) -> Sequence[Any]:
     sandboxes = front.sandboxes
+
+    @post(
+        "/sandboxes/{sandbox_id:str}/files",
+        status_code=201,
+        tags=TAGS,
+        summary="Put an uploaded file into the workspace",
+        operation_id="attachFile",
+        responses=NO_FILE | problems({413: "The workspace is full, or the file too large."}),
+    )
+    async def attach_file(
+        sandbox_id: FromPath[str],
+        data: JSONBody[AttachFile],
+        blobs: NamedDependency[Blobs],
+        who: NamedDependency[Principal],
+    ) -> FileView:
+        """Under its own name; at `path`, or in the folder that a `path` with a slash at its end names."""
+        return file_view(await attach(sandboxes.get(who, sandbox_id), blobs, who, data))
 
     @post(
         "/sandboxes/{sandbox_id:str}/unpack",
@@ -237,28 +254,11 @@ def _unpacking(front: Front) -> Any:
         paths = await unpack(sandboxes.get(who, sandbox_id), blobs, who, data)
         return Unpacked(paths[:1000], len(paths))
 
-    return unpack_file
+    return (attach_file, unpack_file)
 
 
 def _changes(front: Front) -> Sequence[Any]:
     sandboxes = front.sandboxes
-
-    @post(
-        "/sandboxes/{sandbox_id:str}/files",
-        status_code=201,
-        tags=TAGS,
-        summary="Put an uploaded file into the workspace",
-        operation_id="attachFile",
-        responses=NO_FILE | problems({413: "The workspace is full, or the file too large."}),
-    )
-    async def attach_file(
-        sandbox_id: FromPath[str],
-        data: JSONBody[AttachFile],
-        blobs: NamedDependency[Blobs],
-        who: NamedDependency[Principal],
-    ) -> FileView:
-        held = sandboxes.get(who, sandbox_id)
-        return file_view(await attach(held, blobs, who, data))
 
     @put(
         "/sandboxes/{sandbox_id:str}/files/{path:path}",
@@ -290,4 +290,4 @@ def _changes(front: Front) -> Sequence[Any]:
         held = sandboxes.get(who, sandbox_id)
         await asyncio.to_thread(held.tree.delete, path[1:], recursive=recursive)
 
-    return (attach_file, write, remove_file)
+    return (write, remove_file)

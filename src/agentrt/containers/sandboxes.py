@@ -21,6 +21,7 @@ from .egress import PORT, Grant, environment
 from .errors import EngineUnavailable, SandboxGone
 from .output import Collector, Emit
 from .pool import Lease, Pool
+from .room import hold_to_size
 from .runner import Job, Outcome, RunnerLink
 from .station import Station
 from .workspaces import Holder, Snapshot, Tree
@@ -181,21 +182,32 @@ class Sandboxes:
 
     async def _run(self, held: Held, link: RunnerLink, job: Job, grant: Grant, emit: Emit, course: "_Course") -> None:
         course.lost = job.mode == "kernel" and held.lease.lost_state
+        workspace = held.lease.workspace
+        await workspace.check_room()
         before = await look(held.tree, held.seen)
         async with asyncio.TaskGroup() as group:
-            showing = group.create_task(course.collector.show(emit), name=f"output of {grant.run_id}")
-            began = time.perf_counter()  # the loop's clock counts whole milliseconds
+            beside = [group.create_task(course.collector.show(emit), name=f"output of {grant.run_id}")]
+            if not workspace.is_volume:
+                beside.append(group.create_task(hold_to_size(workspace, link), name=f"size of the files of {held.id}"))
             try:
-                outcome = await link.run(job, course.collector.take)
-                value = outcome.value.replace("\x00", "\ufffd")  # as in output
-                course.outcome = replace(outcome, value=value, duration_ms=round((time.perf_counter() - began) * 1e3, 3))
+                course.outcome = await self._timed(job, link, course.collector)
+                if workspace.outgrown and course.outcome.exit_code:
+                    course.outcome = replace(course.outcome, ended=course.outcome.ended or "disk")
             finally:
-                showing.cancel()
+                for task in beside:
+                    task.cancel()
+        await workspace.measure()
         held.seen = after = await look(held.tree, before)
         whole = before.complete and after.complete
         changed = shown(after.since(before)) if whole else []
         made = await self._keeper.keep(grant.who, grant.run_id, held.tree, changed)
         course.made = replace(made, complete=whole)
+
+    async def _timed(self, job: Job, link: RunnerLink, collector: Collector) -> Outcome:
+        began = time.perf_counter()  # the loop's clock counts whole milliseconds
+        outcome = await link.run(job, collector.take)
+        value = outcome.value.replace("\x00", "\ufffd")  # as in output
+        return replace(outcome, value=value, duration_ms=round((time.perf_counter() - began) * 1e3, 3))
 
     @asynccontextmanager
     async def files(self, who: Principal, session: str, rule: SandboxRule) -> AsyncIterator[Tree | None]:
@@ -287,7 +299,7 @@ class Sandboxes:
                 at=rfc3339(self._clock.now_us()),
                 mode=job.mode,
                 exit_code=outcome.exit_code,
-                ended=outcome.ended,
+                ended=outcome.ended or "exited",
                 duration_ms=outcome.duration_ms,
                 output_bytes=outcome.output_bytes,
             )

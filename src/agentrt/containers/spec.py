@@ -92,4 +92,11 @@ class ContainerOptions(Spec, frozen=True):
     ] = {}
     tools_dir: Annotated[str, Meta(description="A folder of the operator's tools, mounted read-only at /tools.")] = ""
     wheels_dir: Annotated[str, Meta(description="A folder of wheels that `install_package` installs from.")] = ""
+    index_path: Annotated[
+        str,
+        Meta(pattern=r"^/([A-Za-z0-9._~+-]+/)*$", description="Where the upstream `packages` has its index; it ends with `/`."),
+    ] = "/simple/"
+    keep_free_mb: Annotated[
+        int, Meta(ge=0, description="MiB that stay free on the disk of the workspaces: no new one is made below that.")
+    ] = 1024
     keep_workspaces_s: Annotated[float, Meta(gt=0, description="Seconds for which an unused workspace is kept.")] = 30 * 86_400.0

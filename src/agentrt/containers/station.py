@@ -57,6 +57,7 @@ class Station:
         self.outlet, self._settle_s = outlet, settle_s
         self._group = asyncio.TaskGroup()
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
         self._found_out = asyncio.Event()
         self._up: _Up | None = None
         self._why = _OFF if options.engine == "none" else _STARTING
@@ -69,6 +70,7 @@ class Station:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        self._closing = True
         if self._task is not None:
             self._task.cancel()
         await self._group.__aexit__(None, None, None)
@@ -184,13 +186,14 @@ class Station:
         return self._up.pools.engine_error if self._up and self._up.pools else ""
 
     def _trouble(self) -> str:
-        return next((pool.trouble for pool in self.open_pools() if pool.trouble), "")
+        disk = self._up.workspaces.trouble if self._up else ""
+        return disk or next((pool.trouble for pool in self.open_pools() if pool.trouble), "")
 
     # bringing it up, and keeping it
 
     async def _keep(self) -> None:
         failures = 0
-        while True:
+        while not self._closing:  # what goes wrong at the end may take the place of the cancel
             try:
                 async with AsyncExitStack() as stack:
                     up = await self._bring_up(stack)
@@ -204,7 +207,8 @@ class Station:
                 log.exception("containers.crashed")
                 failures += 1
                 self._fail(exc)
-            await asyncio.sleep(min(_MOST_S, 2 * delay(failures, most=_MOST_S)))
+            if not self._closing:
+                await asyncio.sleep(min(_MOST_S, 2 * delay(failures, most=_MOST_S)))
 
     async def _bring_up(self, stack: AsyncExitStack) -> _Up:
         options, folder = self._options, self._folder
@@ -226,6 +230,7 @@ class Station:
                 inodes=usual.inodes,
                 sizes=sizes,
                 keep_s=options.keep_workspaces_s,
+                keep_free_mb=options.keep_free_mb,
                 clock=self._clock,
             )
         )
@@ -282,8 +287,14 @@ class Station:
             log.warning("image.not_found_out", reason=exc.message)
 
     def _mounts(self) -> tuple[Mount, ...]:
-        given = ((self._options.tools_dir, TOOLS), (self._options.wheels_dir, WHEELS))
-        return tuple(Mount(source=Path(source).resolve(), target=target) for source, target in given if source)
+        """EngineUnavailable where the settings name a folder that is not there."""
+        mounts = []
+        for name, target in (("tools_dir", TOOLS), ("wheels_dir", WHEELS)):
+            if source := getattr(self._options, name):
+                if not Path(source).is_dir():
+                    raise EngineUnavailable(f"containers.{name} of the settings names no folder")
+                mounts.append(Mount(source=Path(source).resolve(), target=target))
+        return tuple(mounts)
 
     def _fail(self, exc: Exception) -> None:
         why = f"containers cannot be prepared: {getattr(exc, 'strerror', None) or 'the log of the server says more'}"

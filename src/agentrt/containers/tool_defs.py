@@ -8,7 +8,7 @@ from agentrt.tools import ToolDef
 from .tool_outputs import OUTPUTS
 
 MOST_CODE = 1024 * 1024
-PACKAGES = "/workspace/.packages"
+PACKAGES, MOST_PACKAGES = "/workspace/.packages", 20
 
 _TIMEOUT = {
     "type": "number",
@@ -115,7 +115,7 @@ INSTALL_PACKAGE = _tool(
         "type": "array",
         "items": {"type": "string", "minLength": 1},
         "minItems": 1,
-        "maxItems": 20,
+        "maxItems": MOST_PACKAGES,
         "description": "Names, with a version where it matters: `tabulate`, `rich==13.9.4`.",
     },
 )

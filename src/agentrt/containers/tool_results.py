@@ -14,6 +14,7 @@ _ENDED = {
     "wall": "It was stopped: it took longer than the {limit:g} s that it may take.",
     "cpu": "It was stopped: it used up its processor time.",
     "output": "It was stopped: it wrote more output than it may.",
+    "disk": "It was stopped: the workspace holds more than it may; delete some of its files.",
     "cancelled": "It was stopped: the call was cancelled.",
     "box": "The container ended while it ran; its files are kept. The memory limit may have been reached.",
 }

@@ -75,7 +75,8 @@ class CodeTools:
             case a.ExecuteBash(command=command, timeout_s=wanted):
                 return await self._execute(call, held, ctx, "bash", command, wanted)
             case a.InstallPackage(packages=packages):
-                job = self._packages.job(ctx.agent.sandbox, packages, limits)
+                wall_s = a.wall_limit(None, limits.wall_s, ctx.timeout_s)
+                job = self._packages.job(ctx.agent.sandbox, packages, limits, wall_s)
                 return await self._run(call, held, ctx, job)
             case a.ReadFile():
                 return await file_tools.read_file(call, given, held, ctx, self._sandboxes)

@@ -16,9 +16,11 @@ PIECE = 1024 * 1024
 
 
 async def attach(held: Held, blobs: Blobs, who: Principal, asked: AttachFile) -> Entry:
-    """Put a stored file there. NotFound, Invalid, TooLarge."""
+    """Put a stored file there; a path with a slash at its end is a folder for it. NotFound, Invalid, TooLarge."""
     blob, file = await blobs.open(who, asked.file_id)
-    path = asked.path or blob.name.replace("\\", "/").rpartition("/")[2] or blob.id
+    path = asked.path or ""
+    if not path or path.endswith("/"):
+        path += blob.name.replace("\\", "/").rpartition("/")[2] or blob.id
 
     def copy() -> Entry:
         with file, held.tree.writing(path, most_bytes=MOST_UPLOADED) as out:

@@ -1,5 +1,6 @@
 """What the sandbox API takes and shows."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -32,7 +33,8 @@ class ExecuteCode(Body, frozen=True):
 
 
 class AttachFile(Body, frozen=True):
-    """An uploaded file to put into the workspace: under its own name, or at `path`; an archive to unpack: into that folder."""
+    """An uploaded file to put into the workspace: under its own name, or at `path`, which is a folder where it ends with a slash;
+    an archive to unpack: into that folder."""
 
     file_id: str
     path: str | None = None
@@ -78,6 +80,8 @@ class SandboxList(msgspec.Struct, frozen=True, kw_only=True):
     object: Literal["list"] = "list"
     data: list[SandboxView]
     has_more: bool = False
+    first_id: str | None
+    last_id: str | None
 
 
 class FileView(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +115,12 @@ class Collected(msgspec.Struct, frozen=True):
 
 def sandbox_view(held: Held) -> SandboxView:
     return SandboxView(**_fields(held))
+
+
+def sandbox_list(held: Sequence[Held]) -> SandboxList:
+    """All of them: a user has few."""
+    ends = (held[0].id, held[-1].id) if held else (None, None)
+    return SandboxList(data=[sandbox_view(one) for one in held], first_id=ends[0], last_id=ends[1])
 
 
 def sandbox_detail(held: Held) -> SandboxDetail:

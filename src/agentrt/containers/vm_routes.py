@@ -51,6 +51,14 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
 
 
+class VmList(msgspec.Struct, frozen=True, kw_only=True):
+    object: Literal["list"] = "list"
+    data: list[Vm]
+    has_more: bool = False
+    first_id: str | None
+    last_id: str | None
+
+
 class Deleted(msgspec.Struct, frozen=True):
     vm_id: str
     status: str = "deleted"
@@ -63,6 +71,13 @@ def vm_routes(vms: Vms) -> Sequence[Any]:
     async def create(data: JSONBody[CreateVm], who: NamedDependency[Principal]) -> Vm:
         """Stopped at first; its disk is there already."""
         return _shown(await vms.create(who, VmSpec(**msgspec.structs.asdict(data))))
+
+    @get("/api/v1/vms", tags=TAGS, summary="List VMs", operation_id="listVms", sync_to_thread=False)
+    def list_vms(who: NamedDependency[Principal]) -> VmList:
+        """Those of the user whom `x-user-id` names, oldest first."""
+        found = [_shown(single) for single in vms.list(who)]
+        ends = (found[0].vm_id, found[-1].vm_id) if found else (None, None)
+        return VmList(data=found, first_id=ends[0], last_id=ends[1])
 
     @get(BASE + "/status", tags=TAGS, summary="How a VM is", operation_id="vmStatus", responses=GONE, sync_to_thread=False)
     def status(vm_id: FromPath[str], who: NamedDependency[Principal]) -> Vm:
@@ -84,7 +99,7 @@ def vm_routes(vms: Vms) -> Sequence[Any]:
         await vms.delete(who, vm_id)
         return Deleted(vm_id)
 
-    return (create, status, start, stop, remove)
+    return (create, list_vms, status, start, stop, remove)
 
 
 def _shown(single: Single) -> Vm:

@@ -57,7 +57,7 @@ class Vms:
         """A new one, stopped. Invalid for what is asked; Exhausted where this user has too many; EngineUnavailable."""
         await self._station.settled()
         singles = self._station.singles
-        if sum(_is_his(who, single) for single in singles.all()) >= MOST_EACH:
+        if len(self.list(who)) >= MOST_EACH:
             raise Exhausted(f"a user has at most {MOST_EACH} VMs; delete one first", code="too_many_vms")
         spec = SingleSpec(image=await self._image(asked.image), limits=_limits(asked))
         port = asked.container_port
@@ -68,6 +68,10 @@ class Vms:
         # for its command alone: what is given to process 1 shows in the list of the machine's processes
         extra = {"container_port": port, "command": list(asked.command), "env": dict(_env(asked.env))}
         return await singles.create(who.tenant, who.user, spec, extra)
+
+    def list(self, who: Principal) -> list[Single]:
+        """This user's, oldest first."""
+        return [single for single in self._station.singles.all() if _is_his(who, single)]
 
     def get(self, who: Principal, vm_id: str) -> Single:
         single = self._station.singles.get(vm_id)
@@ -138,6 +142,8 @@ class Vms:
             try:
                 outcome = await lease.link.run(job, lambda stream, data: None)
                 log.info("vm.command_ended", vm=single.id, exit_code=outcome.exit_code)
+                if lease.alive and not outcome.ended:
+                    single.trouble = f"its command ended with exit code {outcome.exit_code}"
             except Exception:  # one VM's mishap must not take the others, and the server, with it
                 log.exception("vm.command_failed", vm=single.id)
         await lease.link.lost.wait()
@@ -150,7 +156,9 @@ def _limits(asked: VmSpec) -> Limits:
     try:
         return msgspec.convert(given, Limits)
     except msgspec.ValidationError as exc:
-        names = {"memory_mb": "memory_mb", "cpus": "cpu_count", "disk_mb": "disk_size_gb"}
+        if "$.disk_mb" in str(exc):
+            raise Invalid("disk_size_gb is between 0.008 and 10240", param="disk_size_gb", code="invalid_limit") from None
+        names = {"memory_mb": "memory_mb", "cpus": "cpu_count"}
         param = next((name for key, name in names.items() if f"$.{key}" in str(exc)), None)
         raise Invalid(f"{param}: {str(exc).partition(' - ')[0].lower()}", param=param, code="invalid_limit") from None
 

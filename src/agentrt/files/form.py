@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from agentrt.kernel import Invalid
+from agentrt.kernel import Invalid, TooLarge
 
 from .upload import Upload
 
@@ -30,14 +30,18 @@ def boundary_of(content_type: str) -> str:
     return found[1] or found[2]
 
 
-async def read_form(boundary: str, chunks: AsyncIterator[bytes], upload: Upload) -> Sent:
-    """Write the field `file` to `upload`. Invalid for a form that is none, or has no such field, or two; what `upload` raises."""
+async def read_form(boundary: str, chunks: AsyncIterator[bytes], upload: Upload, most_bytes: int) -> Sent:
+    """Write the field `file` to `upload`. Invalid for a form that is none, or has no such field, or two; TooLarge for one of
+    more than `most_bytes` with all that stands around the file; what `upload` raises."""
     from multipart import MultipartError, PushMultipartParser  # pyright: ignore[reportAttributeAccessIssue]
 
-    reader = _Reader(upload)
+    reader, size = _Reader(upload), 0
     try:
         with PushMultipartParser(boundary, max_segment_count=_MOST_FIELDS) as parser:
             async for chunk in chunks:
+                size += len(chunk)
+                if size > most_bytes:
+                    raise TooLarge(f"the form is larger than {most_bytes} bytes", code="file_too_large", param="file")
                 if not chunk:
                     continue
                 for event in parser.parse(chunk):

@@ -101,7 +101,7 @@ class FilesController(Controller):
         if length.isdigit() and int(length) > most + AROUND:
             raise TooLarge(f"the file is larger than {most} bytes", code="file_too_large", param="file")
         async with blobs.receiving() as upload:
-            sent = await read_form(boundary, request.stream(), upload)
+            sent = await read_form(boundary, request.stream(), upload, most + AROUND)
             purpose, lasts_s = _asked(sent)
             media_type = sent.media_type or UNKNOWN
             blob = await blobs.keep(who, upload, media_type, sent.filename, purpose=purpose, lasts_s=lasts_s)

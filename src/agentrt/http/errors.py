@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, SerializationException
+from litestar.exceptions import HTTPException, InternalServerException, SerializationException
 from litestar.utils import normalize_path
 
 from agentrt.kernel import (
@@ -36,6 +36,7 @@ STATUS: Mapping[Kind, int] = {
     "upstream": 502,
     "timeout": 504,
 }
+_BROKEN_OFF = "client disconnected prematurely"  # Litestar has no class of its own for it
 _STATUS_OF_CODE = {"unsupported_media_type": 415}
 _OPENAI_TYPES = {401: "invalid_request_error", 403: "permission_error", 429: "rate_limit_error"}
 _BY_STATUS: Mapping[int, type[AgentrtError]] = {
@@ -121,6 +122,8 @@ def _status_of(error: AgentrtError) -> int:
 def _as_error(request: Request[Any, Any, Any], exc: Exception) -> tuple[AgentrtError, int | None, dict[str, str]]:
     if isinstance(exc, AgentrtError):
         return exc, None, {}
+    if isinstance(exc, InternalServerException) and exc.detail == _BROKEN_OFF:
+        return Invalid("the request broke off within its body", code="broken_off"), 400, {}
     if not isinstance(exc, HTTPException) or exc.status_code >= 500:
         log.error("request.crashed", path=request.scope["path"], method=request.method, exc_info=exc)
         return Unavailable("The server made a mistake; its log says more.", code="internal_error"), 500, {}

@@ -10,7 +10,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 
 from agentrt.events import Delta, End, Record
-from agentrt.http import EventStream, RawResponse, frame, problems
+from agentrt.http import EventStream, IdempotencyKey, RawResponse, frame, problems
 from agentrt.kernel import Invalid, Principal, SystemClock, Unavailable
 from agentrt.messages import says
 
@@ -49,7 +49,7 @@ class RunsController(Controller):
         runs: NamedDependency[RunService],
         who: NamedDependency[Principal],
         wait: Annotated[float, QueryParameter(ge=0, le=MAX_WAIT_S)] = 0,
-        key: Annotated[str, HeaderParameter(name="Idempotency-Key")] = "",
+        key: IdempotencyKey = "",
     ) -> Response[RunView]:
         """202 once the run is durably recorded. `?wait=SECONDS` holds the answer until it ends, or the time is over;
         `stream: true` answers with its events instead."""

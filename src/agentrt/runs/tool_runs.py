@@ -59,9 +59,10 @@ class ToolRuns:
         """Carry out `call` for `agent` (its name; None: the default one; a spec that no file holds: only its `sandbox` is
         remembered over a crash). `session_id` names the sandbox's session. `emit` is given output at once.
 
-        Cancelling this cancels the run. A call with the key of an earlier one is not made: that one's outcome is waited for;
-        Conflict where its body was another. NotFound for a tool that is not offered, Unavailable for one that is missing now or
-        while the server goes down, Exhausted where too many runs go on. Whatever the tool does is in the result.
+        Cancelling this cancels the run. A call with the key of an earlier one is not made: that one's outcome is waited for, and
+        cancelling this leaves it alone; Conflict where its body was another. NotFound for a tool that is not offered, Unavailable
+        for one that is missing now or while the server goes down, Exhausted where too many runs go on. Whatever the tool does is
+        in the result.
         """
         key = checked(idempotency_key)
         spec, version = self._spec(agent)
@@ -86,21 +87,23 @@ class ToolRuns:
         async with self._claims.turn(who, key):
             claim = await self._claims.find(who, key, body_hash)
             run_id = await self._begin(drive, started) if claim is None else claim.run_id
-        return msgspec.structs.replace(await self._follow(run_id, call), replayed=claim is not None)
+        done = await self._follow(run_id, call, mine=claim is None)
+        return msgspec.structs.replace(done, replayed=claim is not None)
 
     async def _begin(self, drive: Drive, started: e.RunStarted) -> str:
         run_id = new_id("run")
         await self._scheduler.begin_call(run_id, drive, started)
         return run_id
 
-    async def _follow(self, run_id: str, call: ToolCall) -> ToolRunResult:
+    async def _follow(self, run_id: str, call: ToolCall, *, mine: bool = True) -> ToolRunResult:
         seen: list[e.StoredEvent] = []
         try:
             async with aclosing(self._journal.tail(run_id, live=False)) as batches:
                 async for batch in batches:
                     seen += [item.event for item in batch if isinstance(item, e.Record)]
         except asyncio.CancelledError:
-            self._scheduler.leave(run_id, "disconnect")
+            if mine:
+                self._scheduler.leave(run_id, "disconnect")
             raise
         return _result(run_id, call, seen)
 

@@ -23,6 +23,7 @@ INHERITED: dict[str, Place] = {
     "AGENT_NAME": ("default_agent",),
     "DATABASE_URL": ("database_url",),
     "DEFAULT_MODEL": ("default_model",),
+    "DOCKER_HOST": ("containers", "docker_url"),
     "MCP_SERVER_URL": ("mcp_server_url",),
     "SESSION_TIMEOUT_SECONDS": ("session_timeout_s",),
 }
@@ -87,7 +88,7 @@ def _inherited(name: str, place: Place, env: Mapping[str, str], label: str) -> L
             return Leaf(place, parse_port(text), source)
         if place == ("host",):
             return Leaf(place, EVERY_ADDRESS if text == "*" else text, source)
-        return Leaf(place, from_text(text, child(Options, place[0])), source)
+        return Leaf(place, from_text(text, type_at(place)), source)
     except ValueError as exc:
         raise SettingsInvalid(f"{source}: {exc}", param=name) from exc
 

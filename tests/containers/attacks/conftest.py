@@ -9,7 +9,7 @@ import pytest
 
 from agentrt.bus import Bus
 from agentrt.containers import Limits, PoolSpec
-from agentrt.containers.engines import Engine
+from agentrt.containers.engines import Engine, Mount
 from agentrt.containers.pool import Lease, Pools
 from agentrt.containers.runner import Job, Outcome
 from agentrt.containers.workspaces import Holder, Workspaces
@@ -65,8 +65,20 @@ async def pools(engine: Engine, sandbox_image: str, tmp_path: Path) -> AsyncIter
     limits = Limits(memory_mb=128, pids=40, cpus=1.0, disk_mb=8, inodes=200, output_bytes=1_000_000)
     async with Workspaces(tmp_path / "workspaces", runtime, disk_mb=8, inodes=200) as workspaces:
         spec = PoolSpec(image=sandbox_image, min=0, max=4, limits=limits)
-        async with Pools({"code": spec}, engine, workspaces, runtime, instance, SystemClock(), Bus()) as opened:
+        given = ({"code": spec}, engine, workspaces, runtime, instance, SystemClock(), Bus())
+        async with Pools(*given, extra_mounts=operators_folders(tmp_path)) as opened:
             yield opened
+
+
+def operators_folders(home: Path) -> tuple[Mount, ...]:
+    """What the settings call `tools_dir` and `wheels_dir`."""
+    found = []
+    for name in ("tools", "wheels"):
+        folder = home / "of-the-operator" / f"secret-{name}"
+        folder.mkdir(parents=True)
+        (folder / "there").write_text(name)
+        found.append(Mount(source=folder, target=f"/{name}"))
+    return tuple(found)
 
 
 @pytest.fixture

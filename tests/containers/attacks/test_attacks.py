@@ -95,9 +95,8 @@ async def test_harm_stays_where_it_is_done(attacker, neighbour, harm):
             doing = group.create_task(attacker.run(code, mode, wall_s=3.0, output_bytes=1_000_000))
             while not doing.done():
                 assert await neighbour.says(BYSTANDER) == "499500\n"
-        outcome, stdout, stderr = doing.result()
+        _, stdout, stderr = doing.result()
     assert len(stdout) + len(stderr) <= 1_100_000
-    assert outcome.duration_ms < 6000
     assert await neighbour.says(BYSTANDER) == "499500\n"
     if attacker.lease.alive:
         assert await attacker.says(BYSTANDER) == "499500\n"

@@ -55,7 +55,7 @@ class Outlet:
         """All that comes back until the proxy hangs up; where it `ends`, the box hangs up first, as far as it can."""
         reader, writer = await self.connect()
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 writer.write(data)
                 await writer.drain()
                 if ends:
@@ -74,7 +74,7 @@ class Outlet:
         lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
         reader, writer = await self.connect()
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 writer.write(f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode() + body)
                 return Answer(await reader.read())
         finally:
@@ -86,7 +86,7 @@ class Outlet:
 
     async def audited(self, count: int = 1) -> list[EgressRequested]:
         """What was written down, once there are so many."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.log) < count:
                 self.log.grown.clear()
                 await self.log.grown.wait()
@@ -134,6 +134,7 @@ def open_(tmp_path: Path) -> Open:
         upstreams: dict[str, Upstream] | None = None,
         *,
         application: Any = None,
+        env: dict[str, str] | None = None,
         rule: dict[str, Any] | None = None,
         **options: Any,
     ) -> AsyncIterator[Outlet]:
@@ -145,11 +146,11 @@ def open_(tmp_path: Path) -> Open:
             log.extend(event for event in events if isinstance(event, EgressRequested))
             log.grown.set()
 
-        env = {"SECRET": SECRET, "OTHER": "another-credential", "SHORT": "abc"}
+        known = {"SECRET": SECRET, "OTHER": "another-credential", "SHORT": "abc"} | (env or {})
         given = upstreams or {}
         folder = tmp_path / "ctl"
         folder.mkdir(exist_ok=True)
-        async with Egress(given, env, lambda: application, record, now=clock, **options) as egress:
+        async with Egress(given, known, lambda: application, record, now=clock, **options) as egress:
             await egress.open(BOX, folder)
             outlet = Outlet(egress, folder, log, clock)
             await outlet.bind(**({"upstreams": tuple(given)} | (rule or {})))

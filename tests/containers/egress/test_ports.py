@@ -24,7 +24,7 @@ class Line:
         connection.setblocking(False)
         try:
             await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
-        except OSError:
+        except BaseException:
             connection.close()
             raise
         return connection
@@ -45,7 +45,7 @@ async def app() -> AsyncIterator[RawServer]:
 
 async def call(port: int, data: bytes, *, ends: bool = False) -> bytes:
     """All that comes back."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             writer.write(data)
@@ -88,6 +88,14 @@ async def test_a_request_goes_in_and_its_answer_comes_out(ports: Ports, app: Raw
         "GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n X: folded\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX: a\rb\r\n\r\n",
         "GET / HTTP/1.1\nHost: evil.example\n\n",
+        # a page asks by any method
+        "patch / HTTP/1.1\r\nHost: evil.example:{port}\r\n\r\n",
+        "M-SEARCH / HTTP/1.1\r\nHost: evil.example:{port}\r\n\r\n",
+        "x!#$%&'*+.^_`|~9 / HTTP/1.1\r\nHost: evil.example:{port}\r\n\r\n",
+        "METHODSOFMORETHANTWENTYCHARACTERS / HTTP/1.1\r\nHost: evil.example:{port}\r\n\r\n",
+        "GET /a b HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n",
+        "GET / HTTP/1.2\r\nHost: 127.0.0.1:{port}\r\n\r\n",
+        "GET / http/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n",
     ],
 )
 async def test_a_page_whose_name_was_made_to_point_here_gets_nothing(ports: Ports, app: RawServer, request_: str) -> None:
@@ -108,9 +116,50 @@ async def test_no_cookie_goes_in_or_comes_out(ports: Ports, app: RawServer) -> N
     assert b"connection: close" in said, "what would follow on this connection was not looked at"
 
 
+async def test_a_first_line_without_end_goes_nowhere(ports: Ports, app: RawServer) -> None:
+    port = await ports.publish(Line(), app.port)
+    said = await call(port, get(f"127.0.0.1:{port}", "Cookie: a=b\r\n").replace(b"/x", b"/" + b"x" * 100_000))
+    assert app.requests == []
+    assert b" 200 " not in said
+
+
+@pytest.mark.parametrize("method", ["patch", "VERSION-CONTROL", "A" * 30])
+async def test_no_method_brings_a_cookie_along(ports: Ports, app: RawServer, method: str) -> None:
+    port = await ports.publish(Line(), app.port)
+    asked = get(f"127.0.0.1:{port}", "Cookie: session=secret\r\n").replace(b"GET", method.encode(), 1)
+    assert (await call(port, asked)).startswith(b"HTTP/1.1 200 ")
+    assert app.requests[0].startswith(method.encode() + b" /x HTTP/1.1\r\n")
+    assert b"cookie" not in app.requests[0].lower()
+
+
+ODD_ANSWERS = {
+    "keeps the connection": plain(b"x", b"upgrade: websocket\r\nconnection: keep-alive\r\n"),
+    "changes the protocol unasked": b"HTTP/1.1 101 Go\r\nupgrade: x\r\n\r\n" + plain(b"x", b"set-cookie: a=b\r\n"),
+    "has a status that is read in two ways": b"HTTP/1.1 100Go\r\nx: y\r\n\r\n" + plain(b"x", b"set-cookie: a=b\r\n"),
+    "has a signed status": b"HTTP/1.1 +100 Go\r\nx: y\r\n\r\n" + plain(b"x", b"set-cookie: a=b\r\n"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD_ANSWERS)
+async def test_no_answer_leads_to_what_is_not_looked_at(ports: Ports, app: RawServer, odd: str) -> None:
+    """Not to a second request on its connection, whose cookies would go in, nor to a second answer, whose would come out."""
+    app.answer = ODD_ANSWERS[odd]
+    port = await ports.publish(Line(), app.port)
+    said = await call(port, get(f"127.0.0.1:{port}"))
+    assert b"connection: close" in said
+    assert b"keep-alive" not in said and b"set-cookie" not in said
+
+
+async def test_a_web_socket_that_is_declined_ends_with_its_answer(ports: Ports, app: RawServer) -> None:
+    app.answer = plain(b"no", b"connection: keep-alive\r\n", b"426 Upgrade Required")
+    port = await ports.publish(Line(), app.port)
+    said = await call(port, get(f"127.0.0.1:{port}", "Connection: Upgrade\r\nUpgrade: websocket\r\n"))
+    assert said.startswith(b"HTTP/1.1 426 ") and b"connection: close" in said
+
+
 async def test_a_head_that_comes_byte_by_byte_is_judged_whole(ports: Ports, app: RawServer) -> None:
     port = await ports.publish(Line(), app.port)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         for host, status in ((f"127.0.0.1:{port}", b"200"), ("evil.example", b"403")):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             for byte in get(host, "Cookie: a=b\r\n"):
@@ -133,7 +182,7 @@ async def test_an_answer_whose_head_comes_alone_comes_whole(ports: Ports, app: R
 
     app.answer = slowly
     port = await ports.publish(Line(), app.port)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(get(f"127.0.0.1:{port}"))
         await reader.readuntil(b"\r\n\r\n")
@@ -149,7 +198,7 @@ async def test_interim_answers_and_web_sockets_go_through(ports: Ports, app: Raw
 
     app.answer = talks
     port = await ports.publish(Line(), app.port)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(get(f"127.0.0.1:{port}", "Connection: Upgrade\r\nUpgrade: websocket\r\n"))
         early = await reader.readuntil(b"\r\n\r\n")
@@ -194,9 +243,11 @@ async def test_other_protocols_go_through_both_ways_and_half_closed(ports: Ports
         await call(await ports.publish(Line(), await tcp(mirrors)), b"\x00\x01abc" * 50_000, ends=True) == b"cba\x01\x00" * 50_000
     )
     assert await call(await ports.publish(Line(), await tcp(greets)), b"EHLO me\r\n") == b"220 hello\r\nEHLO me\r\n"
+    second = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    assert await call(await ports.publish(Line(), await tcp(mirrors)), second, ends=True) == second[::-1]
     # who speaks first cannot be asked by HTTP afterwards, which would bring cookies along unseen
     port = await ports.publish(Line(), await tcp(greets))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert await reader.readline() == b"220 hello\r\n"
         writer.write(get(f"127.0.0.1:{port}", "Cookie: a=b\r\n"))
@@ -222,7 +273,7 @@ async def test_a_port_outlives_its_box_and_is_the_same_for_the_next_one(ports: P
     writer.write(b"GET ")
     await writer.drain()
     line.lost.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await reader.read() == b""
     writer.close()
     assert await call(port, get(f"127.0.0.1:{port}")) == b""

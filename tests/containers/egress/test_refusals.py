@@ -103,6 +103,19 @@ TARGETS = [
     "/up/x?y#z",
     "/up/{x}",
     "/up/caf\u00e9",
+    # what some take for a slash, a dot, or the end of a path
+    "/up/%c0%ae%c0%ae%c0%afadmin",
+    "/up/%e0%80%af",
+    "/up/%ff",
+    "/up/a%ef%bc%8fb",
+    "/up/%ef%bc%8e%ef%bc%8e/admin",
+    "/up/%e2%80%a5/admin",
+    "/up/%e2%80%a4%e2%80%a4/admin",
+    "/up/..%3b/admin",
+    "/up/.%3B/admin",
+    "/up/..%253b/admin",
+    "/up/admin%253f/x",
+    "/up/admin%2523/x",
 ]
 
 
@@ -142,7 +155,15 @@ async def test_a_target_that_can_be_read_in_two_ways_goes_nowhere(
 
 async def test_plain_paths_go_through_as_they_were_written(open_: Open, only: dict[str, Upstream], upstream: RawServer) -> None:
     async with open_(only) as outlet:
-        for target in ("/up/a/b.c/~d?e=%2F..&f=//", "/up/a%20b", "/up/a%3Db:c@d;e,f", "/up/", "/up/.well-known/x", "/up/a..b"):
+        for target in (
+            "/up/a/b.c/~d?e=%2F..&f=//",
+            "/up/a%20b",
+            "/up/a%3Db:c@d;e,f",
+            "/up/",
+            "/up/.well-known/x",
+            "/up/a..b",
+            "/up/%c3%a9%e2%80%a6",
+        ):
             assert (await outlet.ask("GET", target)).status == 200, target
         assert (await outlet.ask("GET", "/up")).status == 200
         paths = [request.split(b" ")[1].decode() for request in upstream.requests]
@@ -153,6 +174,7 @@ async def test_plain_paths_go_through_as_they_were_written(open_: Open, only: di
             "/",
             "/.well-known/x",
             "/a..b",
+            "/%c3%a9%e2%80%a6",
             "/",
         ]
 

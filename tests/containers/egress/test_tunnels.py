@@ -90,14 +90,14 @@ class Names:
 async def connect(outlet: Outlet, target: str) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await outlet.connect()
     writer.write(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return await reader.readuntil(b"\r\n\r\n"), reader, writer
 
 
 async def test_a_host_of_the_list_is_reached_and_spoken_to_by_its_name(open_: Open, site: Site) -> None:
     names = Names(api_example_com="127.0.0.1")
     options = {"resolve": names, "inner_hosts": ("127.0.0.1",), "tls_port": site.port}
-    async with open_(rule={"hosts": ("api.example.com",)}, **options) as outlet, asyncio.timeout(10):
+    async with open_(rule={"hosts": ("api.example.com",)}, **options) as outlet, asyncio.timeout(30):
         said, reader, writer = await connect(outlet, f"API.example.com:{site.port}")
         assert said == b"HTTP/1.1 200 Connection established\r\n\r\n"
         await writer.start_tls(site.trusted, server_hostname="api.example.com")
@@ -113,7 +113,7 @@ async def test_a_host_of_the_list_is_reached_and_spoken_to_by_its_name(open_: Op
 
 async def test_another_name_in_the_first_message_ends_the_tunnel(open_: Open, site: Site) -> None:
     options = {"resolve": Names(api_example_com="127.0.0.1"), "inner_hosts": ("127.0.0.1",), "tls_port": site.port}
-    async with open_(rule={"hosts": ("api.example.com",)}, **options) as outlet, asyncio.timeout(20):
+    async with open_(rule={"hosts": ("api.example.com",)}, **options) as outlet, asyncio.timeout(30):
         for count, name in enumerate(("other.example.com", None), 1):
             _, _, writer = await connect(outlet, f"api.example.com:{site.port}")
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

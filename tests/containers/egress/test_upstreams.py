@@ -198,7 +198,7 @@ async def test_an_answer_flows_while_it_is_made(open_: Open, upstream: RawServer
         writer.write(b"0\r\n\r\n")
 
     upstream.answer = slowly
-    async with open_(table(upstream)) as outlet, asyncio.timeout(10):
+    async with open_(table(upstream)) as outlet, asyncio.timeout(30):
         reader, writer = await outlet.connect()
         writer.write(b"GET /up/x HTTP/1.1\r\nHost: a\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
@@ -217,7 +217,7 @@ async def test_the_upstream_is_let_go_when_the_box_hangs_up(open_: Open, upstrea
         await asyncio.Event().wait()
 
     upstream.answer = never
-    async with open_(table(upstream)) as outlet, asyncio.timeout(10):
+    async with open_(table(upstream)) as outlet, asyncio.timeout(30):
         _, writer = await outlet.connect()
         writer.write(b"GET /up/x HTTP/1.1\r\nHost: a\r\n\r\n")
         await asked.wait()
@@ -313,7 +313,7 @@ async def test_head_and_empty_answers_have_no_body(open_: Open, upstream: RawSer
 
 
 async def test_who_waits_to_be_asked_for_its_body_is_asked(open_: Open, upstream: RawServer) -> None:
-    async with open_(table(upstream)) as outlet, asyncio.timeout(10):
+    async with open_(table(upstream)) as outlet, asyncio.timeout(30):
         reader, writer = await outlet.connect()
         writer.write(b"POST /up/x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -11,10 +11,10 @@ import pytest
 
 from agentrt.containers import ImageMissing, SandboxGone
 from agentrt.containers.engines import INSTANCE_LABEL, BoxEnded, Engine, FoundBox, Mount
+from agentrt.containers.mounts import bind, share_tree, unmount
 from agentrt.kernel import Invalid
 from fixtures.boxes import UID, Boxes
 from fixtures.ends import watching
-from fixtures.mounting import BIND, SHARED, mount, unmount
 
 pytestmark = pytest.mark.anyio
 
@@ -78,7 +78,7 @@ async def test_a_box_that_ends_by_itself_is_told_of_and_listed_until_it_is_remov
         await box.says()
         await box.hears("end")
         assert await ends.of(box.id) == BoxEnded(box.id, "exited")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await state(boxes.engine, box.id) != "exited":
             continue  # Docker tells of an end a moment before it lists it
     await boxes.engine.remove(box.id)
@@ -188,8 +188,7 @@ def shared_folder(tmp_path: Path) -> Iterator[Path]:
     """A folder whose later mounts are seen where it is mounted."""
     folder = tmp_path / "slots"
     folder.mkdir()
-    mount(folder, folder, BIND)
-    mount("none", folder, SHARED)
+    share_tree(folder)
     try:
         yield folder
     finally:
@@ -209,7 +208,7 @@ async def test_what_the_host_mounts_later_appears_inside_and_disappears_again(
     )
     for expected in ("[]", "['file']", "[]", "['file']"):
         if expected != "[]":
-            mount(tmp_path / "given", slot / "below", BIND)
+            bind(tmp_path / "given", slot / "below")
         await box.hears("look")
         said = await box.says()
         if expected != "[]":

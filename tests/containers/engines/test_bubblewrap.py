@@ -17,8 +17,8 @@ import pytest
 from agentrt.containers import EngineUnavailable, ImageMissing
 from agentrt.containers.engines import BoxSpec, BubblewrapEngine, FoundBox
 from agentrt.containers.engines.records import Records
+from agentrt.containers.mounts import bind, unmount
 from fixtures.boxes import UID, Boxes
-from fixtures.mounting import BIND, mount, unmount
 from fixtures.nobody import NOBODY, as_nobody
 
 pytestmark = pytest.mark.anyio
@@ -87,7 +87,7 @@ async def test_a_box_dies_with_a_server_that_is_killed_and_the_next_one_clears_u
         assert record is not None and record.pid
         first.kill()
     assert gone(record.pid)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await asyncio.to_thread(groups, BOX) or await asyncio.to_thread(left_mounts, bubblewrap_folder):
             continue  # they go a moment later
     async with engine:
@@ -171,7 +171,7 @@ async def test_what_waited_at_its_gate_when_its_server_died_is_ended(engine: Bub
         gate.close()
         async with engine:
             await engine.remove(BOX)
-        assert waiting.wait(10) == -signal.SIGKILL
+        assert waiting.wait(30) == -signal.SIGKILL
     assert records.read(BOX) is None
 
 
@@ -262,7 +262,7 @@ async def test_a_user_with_delegated_control_groups_gets_boxes_with_limits(
     rootfs = folder / "images" / tag / "rootfs"
     rootfs.mkdir(parents=True)
     os.chown(folder, NOBODY, NOBODY)
-    mount(bubblewrap_folder / "images" / tag / "rootfs", rootfs, BIND)
+    bind(bubblewrap_folder / "images" / tag / "rootfs", rootfs)
     try:
         with as_nobody():
             async with BubblewrapEngine(folder) as engine:

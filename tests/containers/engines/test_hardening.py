@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agentrt.containers.engines import Mount
+from agentrt.containers.engines import BoxSpec, Mount
+from agentrt.containers.engines.docker_config import container_config
 from fixtures.boxes import UID, Boxes
 
 pytestmark = pytest.mark.anyio
@@ -112,7 +113,7 @@ async def test_what_can_be_written_to_carries_no_devices_and_no_setuid(boxes: Bo
 
 async def test_small_limits_of_a_process(boxes: Boxes) -> None:
     found = await look(boxes)
-    assert (found["core"], found["nofile"], found["memlock"]) == ([0, 0], [1024, 1024], [65536, 65536])
+    assert (found["core"], found["nofile"], found["memlock"]) == ([1, 1], [1024, 1024], [65536, 65536])
 
 
 async def test_nothing_is_handed_in_but_its_streams(boxes: Boxes) -> None:
@@ -155,3 +156,10 @@ async def test_a_folder_that_is_mounted_read_only_cannot_be_written_even_by_its_
     assert said == "Read-only file system\n"
     assert (tmp_path / "given" / "new").read_text() == "mine"
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+@pytest.mark.parametrize(("for_podman", "cores"), [(False, 1), (True, 0)])
+def test_an_engine_that_may_raise_no_limit_is_asked_for_none(for_podman: bool, cores: int) -> None:
+    spec = BoxSpec(id="box000000001", image="any", command=("sleep",), uid=UID)
+    limits = container_config(spec, runtime="", for_podman=for_podman)["HostConfig"]["Ulimits"]
+    assert {"Name": "core", "Soft": cores, "Hard": cores} in limits

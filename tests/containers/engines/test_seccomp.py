@@ -116,6 +116,7 @@ OF_OTHERS = {"prlimit64": (1, 7, 0, 0), "sched_setaffinity": (1, 0, 0), "sched_s
 OF_OTHERS |= {"sched_setattr": (1, 0, 0), "setpriority": (0, 1, 0), "ioprio_set": (1, 1, 0)}
 OF_GROUPS = {"setpriority": (1, 0, 0), "ioprio_set": (2, 0, 0)}
 OF_ITS_OWN = {"prlimit64": (0, 7, 0, 0), "setpriority": (0, 0, 0), "ioprio_set": (1, 0, 0)}
+NOWHERE = 8  # a place that cannot be read: what the filter lets through ends with EFAULT
 
 
 @pytest.mark.anyio
@@ -125,6 +126,17 @@ async def test_limits_and_priorities_are_the_callers_own_business_only(boxes: Bo
         assert told == dict.fromkeys(refused, "EPERM")
     told = await answers(boxes, {name: (number(name), *args) for name, args in OF_ITS_OWN.items()})
     assert told == dict.fromkeys(OF_ITS_OWN, "allowed")
+
+
+@pytest.mark.anyio
+async def test_no_process_changes_its_limit_of_cores(boxes: Boxes) -> None:
+    """1 is what keeps the machine's own handler of crashes away from what is in a box."""
+    new = {f"limit {n}": (number("prlimit64"), 0, n, NOWHERE, 0) for n in range(16)}
+    old = {f"limit {n} by the older call": (number("setrlimit"), n, NOWHERE) for n in range(16)}
+    odd = {"an odd number": (number("prlimit64"), 0, (1 << 32) + 4, NOWHERE, 0)}
+    told = await answers(boxes, {**new, **old, **odd, "reading": (number("prlimit64"), 0, 4, 0, 0)})
+    refused = {name for name, answer in told.items() if answer == "EPERM"}
+    assert refused == {"limit 4", "limit 4 by the older call", "an odd number"}
 
 
 NUMBERS = """

@@ -37,6 +37,13 @@ async def test_a_missing_image_is_built_behind_and_its_state_is_told(images: Ima
         assert (await keeper.reference(), keeper.detail) == (images.wanted_tag(), "ready")
 
 
+async def test_who_asks_before_the_first_look_is_over_is_told_that_it_is_being_built(images: Images) -> None:
+    async with ImageKeeper(images, build=True) as keeper:
+        with pytest.raises(ImageMissing, match="the image is being built"):
+            await keeper.reference()
+        assert keeper.state == "building"
+
+
 async def test_without_leave_to_build_the_command_is_said_until_somebody_has_typed_it(images: Images) -> None:
     async with ImageKeeper(images, build=False) as keeper:
         await until("missing", keeper)

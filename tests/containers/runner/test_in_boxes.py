@@ -30,7 +30,7 @@ from .test_attacks import (
     test_where_no_process_can_be_made_that_is_said,
 )
 from .test_ending import (
-    test_a_cancel_ends_everything_within_a_second,
+    test_a_cancel_ends_everything_that_was_started,
     test_a_cancel_kills_a_stubborn_kernel,
     test_a_kernel_that_dies_says_so_and_the_next_one_is_new,
     test_kill_all_ends_everything_and_the_runner_goes_on,

@@ -1,6 +1,7 @@
 """How a runner and its host come together."""
 
 import asyncio
+import json
 import os
 import socket
 import sys
@@ -84,7 +85,7 @@ async def test_a_runner_that_turns_to_nonsense_is_hung_up_on(room: Path) -> None
             visitor.send(b'{"id": 0}')
             link = await dock.link(anybody, 5)
             visitor.send(b"\xff")
-            await asyncio.wait_for(link.lost.wait(), 5)
+            await asyncio.wait_for(link.lost.wait(), 20)
             with pytest.raises(SandboxGone):
                 await link.dial(80)
 
@@ -96,7 +97,6 @@ async def test_a_box_whose_runner_does_not_end_a_job_is_given_up(room: Path) -> 
             link = await dock.link(anybody, 5)
             outcome = await link.run(Job(mode="bash", code="true", wall_s=0.05), lambda stream, data: None)
             assert (outcome.ended, outcome.exit_code, outcome.state_lost) == ("wall", -9, True)
-            assert outcome.duration_ms < 1200
             assert link.lost.is_set()
 
 
@@ -164,11 +164,12 @@ async def test_a_port_where_nothing_listens_is_refused(desk: Desk) -> None:
 
 async def test_a_runner_that_dies_is_noticed(open_process: Open) -> None:
     async with open_process() as desk:
-        running = await desk.begun("bash", "echo on; sleep 1")
+        running = await desk.begun("bash", "mkfifo end; echo on; cat end")
         os.kill(desk.pid, 9)
         ran = await running
         assert (ran.outcome.ended, ran.outcome.state_lost) == ("box", True)
-        await asyncio.wait_for(desk.link.lost.wait(), 5)
+        await asyncio.wait_for(desk.link.lost.wait(), 20)
+        os.close(os.open(desk.outside / "end", os.O_RDWR))  # nobody else ends what outlived it
 
 
 async def test_many_jobs_at_once_come_through(open_process: Open) -> None:
@@ -199,10 +200,37 @@ async def test_a_runner_that_talks_without_end_does_not_keep_the_loop() -> None:
             except OSError:
                 return
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         group.create_task(asyncio.to_thread(flood))
         for _ in range(100):
             await asyncio.sleep(0)
         flooding = False
         link.close()
+    there.close()
+
+
+async def test_a_socket_that_comes_when_nobody_waits_any_more_is_closed() -> None:
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    here.setblocking(False)
+    link, loop = RunnerLink(here), asyncio.get_running_loop()
+    far, near = os.pipe()
+
+    def hang_up_once_it_is_there() -> None:
+        """Between the answer and who is woken by it."""
+        answers = list(link._answers.values())
+        if any(answer.done() for answer in answers):
+            dialling.cancel()
+        elif answers or not dialling.done():
+            loop.call_soon(hang_up_once_it_is_there)
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        dialling = group.create_task(link.dial(8000))
+        hang_up_once_it_is_there()
+        asked = json.loads(await asyncio.to_thread(there.recv, 1000))
+        socket.send_fds(there, [json.dumps({"id": asked["id"]}).encode()], [near])
+        os.close(near)
+    assert dialling.cancelled()
+    assert os.read(far, 1) == b"", "no end of it is held open"
+    os.close(far)
+    link.close()
     there.close()

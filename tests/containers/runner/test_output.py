@@ -1,13 +1,12 @@
 """What code writes, while it writes it."""
 
 import asyncio
-import time
 
 import pytest
 
 from agentrt.containers.runner import Job
 
-from .conftest import Desk
+from .conftest import Desk, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -36,12 +35,10 @@ async def test_endless_output_is_ended_at_its_cap_to_the_byte(desk: Desk, mode: 
     end = "\\n" if newlines else ""
     bash = "yes" if newlines else "cat /dev/zero"
     code = bash if mode == "bash" else f"while True: print('x' * 999, end='{end}')"
-    began = time.monotonic()
     ran = await desk.run(mode, code, output_bytes=1_000_003)
     assert ran.outcome.ended == "output"
     assert len(ran.stdout) + len(ran.stderr) == ran.outcome.output_bytes
     assert len(ran.stdout) == 1_000_003
-    assert time.monotonic() - began < 5
     assert (await desk.run(mode, "echo on" if mode == "bash" else "print('on')")).stdout == b"on\n"
 
 
@@ -98,17 +95,17 @@ async def test_a_handler_of_logging_made_in_one_cell_writes_in_the_next(desk: De
 
 
 async def test_background_children_that_hold_the_pipe_do_not_hold_up_the_job(desk: Desk) -> None:
-    began = time.monotonic()
-    ran = await desk.bash("sleep 30 & echo started")
+    ran = await desk.bash("sleep 1000 & echo started")
     assert (ran.stdout, ran.outcome.exit_code) == (b"started\n", 0)
-    assert time.monotonic() - began < 0.9
-    ran = await desk.bash("sleep 30 & echo kept", keep=True)
+    await eventually(lambda: "sleep 1000" not in desk.processes())
+    ran = await desk.bash("sleep 1000 & echo kept", keep=True)
     assert (ran.stdout, ran.outcome.exit_code) == (b"kept\n", 0)
-    assert 0.9 < time.monotonic() - began < 4
+    assert "sleep 1000" in desk.processes()
 
 
 async def test_output_after_the_exit_is_taken_for_a_second_and_no_longer(desk: Desk) -> None:
-    ran = await desk.bash("(sleep 0.2; echo late; sleep 2; echo too late) & echo first", keep=True)
+    gone = "while kill -0 $$ 2>/dev/null; do :; done"
+    ran = await desk.bash(f"({gone}; echo late; sleep 30; echo too late) & echo first", keep=True)
     assert ran.stdout == b"first\nlate\n"
 
 
@@ -122,7 +119,7 @@ async def test_a_taker_that_fails_ends_the_job_and_is_told(desk: Desk) -> None:
     assert "yes" not in desk.processes()
 
 
-async def test_much_output_flows_fast_and_is_not_gathered(desk: Desk) -> None:
+async def test_much_output_flows_and_is_not_gathered(desk: Desk) -> None:
     taken = largest = 0
 
     def take(stream: str, data: bytes) -> None:
@@ -131,7 +128,5 @@ async def test_much_output_flows_fast_and_is_not_gathered(desk: Desk) -> None:
         largest = max(largest, len(data))
 
     code = "import sys\nfor _ in range(1600): sys.stdout.write('x' * 65536)"
-    began = time.monotonic()
     await desk.link.run(Job(mode="python", code=code, cwd=desk.folder, output_bytes=2**30), take)
     assert (taken, largest <= 262_144) == (1600 * 65536, True)
-    assert time.monotonic() - began < 5

@@ -23,7 +23,7 @@ async def test_draining_takes_what_is_there_and_not_what_comes_meanwhile() -> No
             except OSError:
                 return
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         group.create_task(asyncio.to_thread(write))
         await asyncio.sleep(0)
         pipes.drain()

@@ -13,7 +13,7 @@ async def test_the_kernel_prints_and_says_the_value_of_the_last_expression(desk:
     ran = await desk.kernel("print(2 + 2)\n'a' * 3")
     assert (ran.stdout, ran.stderr, ran.outcome.value, ran.outcome.exit_code) == (b"4\n", b"", "'aaa'", 0)
     assert (ran.outcome.ended, ran.outcome.state_lost, ran.outcome.output_bytes) == ("", False, 2)
-    assert 0 < ran.outcome.duration_ms < 20_000
+    assert ran.outcome.duration_ms > 0
 
 
 async def test_the_kernel_keeps_its_variables_and_one_shots_have_none(desk: Desk) -> None:
@@ -160,7 +160,7 @@ async def test_one_shots_run_their_exit_handlers_and_wait_for_their_threads(desk
     code = """
 import atexit, threading
 atexit.register(print, "last")
-threading.Thread(target=lambda: (threading.Event().wait(0.1), print("thread"))).start()
+threading.Thread(target=lambda: (threading.main_thread().join(), print("thread"))).start()
 print("first")"""
     assert (await desk.python(code)).stdout == b"first\nthread\nlast\n"
 
@@ -216,8 +216,10 @@ async def test_kernel_jobs_run_one_after_another_and_wait_no_longer_than_their_t
     add = "m = n; nap(0.02); n = m + 1"
     await asyncio.gather(*(desk.kernel(add) for _ in range(5)))
     assert (await desk.kernel("n")).outcome.value == "5"
-    slow, late = await asyncio.gather(desk.kernel("nap(0.5)"), desk.kernel("n = 0", wall_s=0.1))
-    assert (slow.outcome.exit_code, late.outcome.exit_code, late.outcome.ended) == (0, 124, "wall")
+    slow = await desk.begun("kernel", "import os\nprint('on')\nwhile not os.path.exists('go'): nap(0.01)")
+    late = await desk.kernel("n = 0", wall_s=0.1)
+    (desk.outside / "go").touch()
+    assert ((await slow).outcome.exit_code, late.outcome.exit_code, late.outcome.ended) == (0, 124, "wall")
     assert (await desk.kernel("n")).outcome.value == "5"
 
 

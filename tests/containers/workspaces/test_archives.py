@@ -161,7 +161,6 @@ def everything(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_a_hostile_archive_is_refused_and_leaves_nothing(tree: Tree, tmp_path: Path, hostile: str) -> None:
     tree.write("mine", b"mine")
@@ -213,3 +212,23 @@ def test_a_link_in_the_way_leads_nowhere(tree: Tree, tmp_path: Path) -> None:
     with pytest.raises(AgentrtError):
         safe_extract(io.BytesIO(HONEST["zip"]()), tree, "in", CAPS)
     assert everything(tmp_path) == ["files", "files/in", "secret"]
+
+
+def test_what_is_under_way_is_not_told(tree: Tree, tmp_path: Path) -> None:
+    with tree.writing("in/half.txt") as half:
+        half.write(b"half")
+        told = [tree.list(recursive=True).entries, tree.glob(".*").entries, tree.glob("**/.*").entries]
+        assert [[entry.path for entry in entries] for entries in told] == [["in"], [], []]
+        assert tree.snapshot().files == {} and b".agentrt" not in b"".join(tree.zip())
+    assert everything(tmp_path / "files") == ["in", "in/half.txt"]
+
+
+def test_an_archive_goes_into_a_new_folder_once(tree: Tree, tmp_path: Path) -> None:
+    safe_extract(io.BytesIO(HONEST["zip"]()), tree, "new/here", CAPS)
+    assert everything(tmp_path / "files/new/here") == ["a.txt", "dir", "dir/run.sh"]
+    with pytest.raises(Invalid):
+        safe_extract(io.BytesIO(HONEST["zip"]()), tree, "new/here", CAPS)
+    assert everything(tmp_path / "files") == [
+        "new",
+        *(f"new/{name}" for name in ("here", "here/a.txt", "here/dir", "here/dir/run.sh")),
+    ]

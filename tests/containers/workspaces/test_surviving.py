@@ -53,9 +53,9 @@ async def test_a_workspace_that_a_box_still_holds_can_be_opened_by_the_next_serv
             assert devices_at(again.path) == device, "two devices over one image would destroy it"
 
 
-def a_server_dies(home: Path) -> None:
-    program = Path(__file__).with_name("killed.py")
-    with subprocess.Popen([sys.executable, str(program), str(home)], stdout=subprocess.PIPE) as server:
+def a_server_dies(home: Path, program: str = "killed.py") -> None:
+    program = str(Path(__file__).with_name(program))
+    with subprocess.Popen([sys.executable, program, str(home)], stdout=subprocess.PIPE) as server:
         assert server.stdout
         assert server.stdout.readline() == b"ready\n"
         server.send_signal(signal.SIGKILL)
@@ -76,6 +76,15 @@ async def test_after_kill_9_everything_is_found_again_and_nothing_stale_stays(op
         assert as_user("cat kept.txt", a_slot(home)).stdout == "kept"
     assert unmount(theirs), "what is mounted elsewhere is not ours to unmount"
     assert not list((home / "ws").glob("new-*"))
+
+
+async def test_what_was_written_by_half_when_it_was_killed_is_gone(open_: Open, home: Path) -> None:
+    a_server_dies(home, "killed_writing.py")
+    (files,) = (home / "ws").glob("*/about.json")
+    assert {path.name[:14] for path in (files.parent / "files").iterdir()} == {".agentrt-part-", "in"}
+    async with open_() as workspaces:
+        workspace = await workspaces.open(ANNA)
+        assert os.listdir(workspace.path) == ["in"] and os.listdir(workspace.path / "in") == ["kept.txt"]
 
 
 def has_errors(image: Path) -> None:

@@ -4,9 +4,10 @@ import asyncio
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -147,6 +148,14 @@ async def test_the_smallest_workspace_holds_what_it_promises(open_: Open) -> Non
         assert workspace.tree.usage().inodes >= 64
 
 
+@pytest.mark.parametrize(("disk_mb", "inodes"), [(8, 100_000), (16, 65_536), (64, 64), (100, 1_000_000)])
+async def test_a_workspace_is_as_large_as_it_says_however_many_files_it_may_hold(open_: Open, disk_mb: int, inodes: int) -> None:
+    async with open_(disk_mb=disk_mb, inodes=inodes) as workspaces:
+        usage = (await workspaces.open(ANNA)).tree.usage()
+        assert disk_mb <= usage.bytes / 2**20 < disk_mb * 1.05 + 2
+        assert min(inodes, disk_mb * 200) <= usage.inodes < inodes + 100
+
+
 async def test_each_pool_s_workspaces_have_the_size_it_asks_for_and_one_may_have_its_own(open_: Open) -> None:
     async with open_(sizes={"big": Size(64, 2000)}) as workspaces:
         await workspaces.make(BERT, 32, 1000)
@@ -239,22 +248,22 @@ async def test_a_box_that_runs_already_sees_a_workspace_come_and_go(open_: Open,
             assert says(box, "ls seen") == []
 
 
-async def test_a_known_workspace_is_attached_in_well_under_a_millisecond(open_: Open, home: Path) -> None:
+async def test_a_known_workspace_is_attached_without_waiting_for_a_thread_or_a_process(open_: Open, home: Path) -> None:
     async with open_() as workspaces:
         workspace, slot = await workspaces.open(ANNA), a_slot(home)
+        if not workspaces.maps_owners:
+            pytest.skip("needs mounts that map owners")
         await workspaces.prepare(UID)
-        took = []
-        for _ in range(50):
-            began = time.perf_counter()
-            again = await workspaces.open(ANNA)
-            await again.attach(slot, UID)
-            took.append(time.perf_counter() - began)
-            await again.detach(slot)
-            await again.close()
-        assert sorted(took)[25] < 0.001
-        before = time.perf_counter()
-        workspace.tree.snapshot()
-        assert time.perf_counter() - before < 0.05
+        assert at_once(workspaces.open(ANNA)) is workspace
+        at_once(workspace.attach(slot, UID))
+        at_once(workspace.detach(slot))
+
+
+def at_once(work: Coroutine[Any, Any, Any]) -> Any:
+    """What comes of it, where it never gives way to anything else."""
+    with pytest.raises(StopIteration) as over:
+        work.send(None)
+    return over.value.value
 
 
 async def test_a_folder_that_cannot_be_made_is_one_sentence(home: Path) -> None:

@@ -1,14 +1,16 @@
 """Credentials on their way out, and kept from coming back. Pure."""
 
 import base64
+import html
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
-from urllib.parse import quote
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from urllib.parse import quote, quote_plus
 
 PLACEHOLDER = re.compile(rb"\{\{agentrt:([A-Za-z_][A-Za-z0-9_]{0,63})\}\}")
 _OPENING = b"{{agentrt:"
 _LONGEST = len(_OPENING) + 64 + 2
+_SURE = 4
 SHORTEST_SECRET = 8
 
 
@@ -49,7 +51,7 @@ def _open_at(data: bytes) -> int:
 
 class Mask:
     """Hides secrets in what flows past: each of their bytes becomes `*`, so that lengths stay true. Also in the forms that
-    servers reflect them in: within JSON, in an address, as base64."""
+    servers reflect them in: within JSON or HTML, in an address, as hexadecimal digits, as base64 of whatever they are part of."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._needles = _forms(secrets)
@@ -66,7 +68,6 @@ class MaskedBody:
 
     def __init__(self, needles: Collection[bytes]) -> None:
         self._needles = needles
-        self._most = max(map(len, needles), default=1) - 1
         self._held = self._held_masked = b""
 
     def see(self, data: bytes) -> bytes:
@@ -85,11 +86,15 @@ class MaskedBody:
 
     def _partial(self, data: bytes) -> int:
         """The length of the longest end of `data` that a secret begins with."""
-        for size in range(min(self._most, len(data)), 0, -1):
-            tail = data[-size:]
-            if any(len(needle) > size and needle.startswith(tail) for needle in self._needles):
-                return size
-        return 0
+        longest = 0
+        for needle in self._needles:
+            at = data.find(needle[:_SURE], max(0, len(data) - len(needle) + 1))
+            while at >= 0 and not needle.startswith(data[at:]):
+                at = data.find(needle[:_SURE], at + 1)
+            few = range(1, min(_SURE, len(data) + 1))
+            ends = [len(data) - at] if at >= 0 else [size for size in few if needle.startswith(data[-size:])]
+            longest = max(longest, *ends, 0)
+        return longest
 
 
 def _masked(data: bytes, needles: Collection[bytes]) -> bytearray:
@@ -105,8 +110,28 @@ def _masked(data: bytes, needles: Collection[bytes]) -> bytearray:
 def _forms(secrets: Iterable[str]) -> tuple[bytes, ...]:
     found: dict[bytes, None] = {}
     for secret in secrets:
-        raw = secret.encode()
-        forms = [raw, json.dumps(secret)[1:-1].encode(), json.dumps(secret, ensure_ascii=False)[1:-1].encode()]
-        forms += [quote(secret, safe="").encode(), base64.b64encode(raw).rstrip(b"="), base64.urlsafe_b64encode(raw).rstrip(b"=")]
+        forms = [*_as_text(secret), *_as_base64(secret.encode())]
         found |= dict.fromkeys(form for form in forms if form)
+        found |= dict.fromkeys(form.replace(b"/", rb"\/") for form in forms if b"/" in form)  # as some write JSON
     return tuple(found)
+
+
+def _as_text(secret: str) -> Iterator[bytes]:
+    yield secret.encode()
+    for ascii_only in (True, False):
+        yield json.dumps(secret, ensure_ascii=ascii_only)[1:-1].encode()
+    for address in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
+        yield address.encode()
+        yield re.sub("%..", lambda found: found[0].lower(), address).encode()
+    for quoted in ("&#x27;", "&#39;"):
+        yield html.escape(secret).replace("&#x27;", quoted).encode()
+    yield secret.encode().hex().encode()
+    yield secret.encode().hex().upper().encode()
+
+
+def _as_base64(raw: bytes) -> Iterator[bytes]:
+    """As it is, and as what of it is the same wherever in something longer it stands."""
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        yield encode(raw).rstrip(b"=")
+        for before in range(3):
+            yield encode(b"\0" * before + raw)[-(-before * 4 // 3) : (before + len(raw)) * 4 // 3]

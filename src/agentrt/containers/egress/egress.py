@@ -19,8 +19,8 @@ from .exchange import Exchange
 from .gateway import Application, is_meant, serve_models
 from .grant import Grant
 from .listener import Listener, streams
-from .meter import Meters
-from .relay import PIECE, close
+from .meter import Load, Meter, Meters
+from .relay import PIECE, close, end
 from .requests import Head, Refused, Requests
 from .table import Table, first_segment, split_target
 from .tunnel import Tunnels
@@ -30,6 +30,8 @@ log = structlog.get_logger()
 
 SOCKET = "proxy.sock"
 MOST_CONNECTIONS = 64
+MOST_HELD = 64 * 1024 * 1024
+MODEL_REQUESTS_PER_MINUTE = 600
 IDLE_S = 300.0
 _AUDIT_S, _LINGER_S = 5.0, 1.0
 
@@ -43,6 +45,7 @@ class _Box:
         self.grant: Grant | None = None
         self.closed = False
         self.connections: set[asyncio.Task[None]] = set()
+        self.load = Load(MOST_HELD)
 
 
 class Egress:
@@ -67,7 +70,7 @@ class Egress:
         self._meters = Meters(now)
         self._tunnels = Tunnels(self._meters, resolve, inner_hosts, tls_port)
         self._group = asyncio.TaskGroup()
-        self._upstreams = Upstreams(self._group)
+        self._upstreams = Upstreams(self._group, self._table.origins)
         self._boxes: dict[str, _Box] = {}
 
     async def __aenter__(self) -> Self:
@@ -139,7 +142,7 @@ class Egress:
                 exchange = Exchange(head, requests, reader, writer)
                 grant = box.grant
                 try:
-                    await self._answer(grant, exchange)
+                    await self._answer(grant, exchange, box.load)
                 finally:
                     await _within(box.audit.tell(grant, exchange))
                 if not exchange.keep_alive or requests.unread:
@@ -161,22 +164,24 @@ class Egress:
             return await (requests.head() if within_s is None else requests.head(within_s))
         except Refused as exc:
             exchange = Exchange(Head("", b"", (), 0, False), requests, reader, writer)
-            await exchange.refuse(exc)
-            await _within(box.audit.tell(box.grant, exchange))
+            try:
+                await exchange.refuse(exc)
+            finally:
+                await _within(box.audit.tell(box.grant, exchange))
             return None
 
-    async def _answer(self, grant: Grant | None, exchange: Exchange) -> None:
+    async def _answer(self, grant: Grant | None, exchange: Exchange, load: Load) -> None:
         try:
             if grant is None:
                 raise Refused(403, "not_bound", "nothing can be reached from here now", last=True)
-            await self._lead(grant, exchange)
+            await self._lead(grant, exchange, load)
         except Refused as exc:
             await exchange.refuse(exc)
         except OSError:
             exchange.reason = exchange.reason or "hung_up"
             exchange.abort()
 
-    async def _lead(self, grant: Grant, exchange: Exchange) -> None:
+    async def _lead(self, grant: Grant, exchange: Exchange, load: Load) -> None:
         """To where the request's target says, if the grant lets it."""
         head = exchange.head
         sandbox = (grant.who.tenant, grant.who.user, grant.session)
@@ -184,17 +189,22 @@ class Egress:
             await self._tunnels.open(exchange, grant.rule.hosts, sandbox)
             return
         if is_meant(head.target):
-            await serve_models(self._application(), exchange, grant)
+            self._count(exchange, self._meters.of((*sandbox, "models"), MODEL_REQUESTS_PER_MINUTE, 1 << 62), "models")
+            await serve_models(self._application(), exchange, grant, load)
             return
         path, query = split_target(head.target)
         name, rest = first_segment(path)
         exchange.upstream = name
         way = self._table.find(name, grant.rule.upstreams)
         way.check(head.method, rest)
-        exchange.meter = self._meters.of((*sandbox, "upstream", name), way.spec.requests_per_minute, way.spec.bytes_per_day)
-        if (used_up := exchange.meter.refuse()) is not None:
-            raise Refused(429, used_up[0], f"too much was asked of {name}", wait_s=used_up[1])
+        limits = way.spec.requests_per_minute, way.spec.bytes_per_day
+        self._count(exchange, self._meters.of((*sandbox, "upstream", name), *limits), name)
         await self._upstreams.ask(exchange, way, rest, query)
+
+    def _count(self, exchange: Exchange, meter: Meter, name: str) -> None:
+        exchange.upstream, exchange.meter = name, meter
+        if (used_up := meter.refuse()) is not None:
+            raise Refused(429, used_up[0], f"too much was asked of {name}", wait_s=used_up[1])
 
 
 def _socket_in(folder: Path) -> socket.socket:
@@ -220,8 +230,7 @@ async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     """Let the box read why it was refused: closing with something unread would take the answer away again."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_LINGER_S):
-            if writer.can_write_eof():
-                writer.write_eof()
+            end(writer)
             while await reader.read(PIECE):
                 pass
 

@@ -8,8 +8,10 @@ from collections.abc import Iterable
 import msgspec
 
 from .meter import Meter
+from .relay import send
 from .requests import Head, Refused, Requests
 
+UNREAD_S = 300.0
 _BODYLESS = frozenset({204, 304})
 
 
@@ -35,7 +37,7 @@ class Exchange:
         """The next piece of the request's body; empty at its end."""
         if self._continue and self.requests.unread:
             self._continue = False
-            self.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            send(self.writer, b"HTTP/1.1 100 Continue\r\n\r\n")
         data = await self.requests.body()
         self.sent += len(data)
         self.spend(len(data))
@@ -62,21 +64,21 @@ class Exchange:
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
         lines.append(b"\r\n")
-        self.writer.write(b"".join(lines))
+        send(self.writer, b"".join(lines))
 
     async def write(self, data: bytes) -> None:
         if not data or self._bodyless:
             return
         self.received += len(data)
         self.spend(len(data))
-        self.writer.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-        await self.writer.drain()
+        send(self.writer, b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        await self._drained()
 
     async def end(self) -> None:
         if self._chunked:
-            self.writer.write(b"0\r\n\r\n")
+            send(self.writer, b"0\r\n\r\n")
         self._ended = True
-        await self.writer.drain()
+        await self._drained()
 
     async def refuse(self, refused: Refused) -> None:
         """Answer with a refusal; an answer that was begun already is cut short instead."""
@@ -93,9 +95,17 @@ class Exchange:
             headers.append((b"retry-after", b"%d" % max(1, round(refused.wait_s))))
         self.begin(refused.status, headers, len(body))
         if self.head.method != "HEAD":
-            self.writer.write(body)
+            send(self.writer, body)
         self._ended = True
-        await self.writer.drain()
+        await self._drained()
+
+    async def _drained(self) -> None:
+        """ConnectionError where the box does not read what it asked for."""
+        try:
+            async with asyncio.timeout(UNREAD_S):
+                await self.writer.drain()
+        except TimeoutError:
+            raise ConnectionAbortedError("the box does not read") from None
 
     def abort(self) -> None:
         self.keep_alive = False

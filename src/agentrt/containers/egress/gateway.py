@@ -10,6 +10,7 @@ import msgspec
 
 from .exchange import Exchange
 from .grant import Grant
+from .meter import Load
 from .requests import Refused
 
 Message = MutableMapping[str, Any]
@@ -29,8 +30,9 @@ def is_meant(target: bytes) -> bool:
     return target.startswith(b"/v1/")
 
 
-async def serve_models(application: Application, exchange: Exchange, grant: Grant) -> None:
-    """Answer one request. Refused where the box may not call models now, or asks for anything else of `/v1`."""
+async def serve_models(application: Application, exchange: Exchange, grant: Grant, load: Load) -> None:
+    """Answer one request. Refused where the box may not call models now, or asks for anything else of `/v1`. `load` is what the
+    box's requests hold at once."""
     method = exchange.head.method
     raw, _, query = exchange.head.target.partition(b"?")
     path = unquote_to_bytes(raw)  # SDKs encode the slash in a model's name
@@ -41,8 +43,13 @@ async def serve_models(application: Application, exchange: Exchange, grant: Gran
         raise Refused(403, "models_not_allowed", "this agent's code may not call models")
     if not grant.run_id:
         raise Refused(409, "no_run", "models are called while a run executes this code")
-    bridge = _Bridge(exchange)
-    await application(_scope(exchange, grant, path, raw, query), bridge.receive, bridge.send)
+    bridge = _Bridge(exchange, load)
+    try:
+        await application(_scope(exchange, grant, path, raw, query), bridge.receive, bridge.send)
+    finally:
+        load.give_back(bridge.held)
+    if bridge.refused is not None:
+        raise bridge.refused
     if not bridge.ended:
         raise Refused(500, "internal_error", "the server made a mistake; its log says more")
 
@@ -67,29 +74,45 @@ def _scope(exchange: Exchange, grant: Grant, path: bytes, raw: bytes, query: byt
 
 
 class _Bridge:
-    """The two channels of ASGI over one exchange."""
+    """The two channels of ASGI over one exchange. `refused`: the body cannot be taken, which the application sees as a hang-up,
+    and what it answers to that is not told; `held` are the bytes of the body so far."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def __init__(self, exchange: Exchange, load: Load) -> None:
+        self._exchange, self._load = exchange, load
         self._start: Message | None = None
         self._told = False
         self.ended = False
+        self.refused: Refused | None = None
+        self.held = 0
 
     async def receive(self) -> Message:
         exchange = self._exchange
-        if not self._told or exchange.requests.unread:
+        if self.refused is None and (not self._told or exchange.requests.unread):
             self._told = True
-            data = await exchange.body()
-            return {"type": "http.request", "body": data, "more_body": exchange.requests.unread}
-        if not self.ended:
+            try:
+                return {"type": "http.request", "body": await self._body(), "more_body": exchange.requests.unread}
+            except Refused as exc:
+                self.refused = exc
+            except OSError:  # it left without a word
+                pass
+        elif self.refused is None and not self.ended:
             try:
                 await exchange.requests.gone()
             except OSError:  # it left without a word
                 await asyncio.sleep(0)
         return {"type": "http.disconnect"}
 
+    async def _body(self) -> bytes:
+        data = await self._exchange.body()
+        if not self._load.take(len(data)):
+            raise Refused(429, "too_many_bytes", "too much is sent at once", wait_s=1.0, last=True)
+        self.held += len(data)
+        return data
+
     async def send(self, message: Message) -> None:
         exchange = self._exchange
+        if self.refused is not None:
+            return
         if message["type"] == "http.response.start":
             self._start = message
             return

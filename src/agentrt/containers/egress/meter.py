@@ -38,6 +38,23 @@ class Meter:
         return self._bytes_left >= 0
 
 
+class Load:
+    """Bytes of one sandbox that are held in memory at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._held = most, 0
+
+    def take(self, size: int) -> bool:
+        """False, and nothing is taken, where it would be too much."""
+        if self._held + size > self._most:
+            return False
+        self._held += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        self._held -= size
+
+
 class Meters:
     """One for each sandbox and upstream, the longest unused forgotten first."""
 

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from .heads import Untrusted, answer_head, end_of_head, is_http, request_head, status_of
-from .relay import PIECE, Ends
+from .heads import Untrusted, answer_head, asks_for_another, end_of_head, is_http, request_head
+from .relay import PIECE, Ends, end, send
 
 
 class Passage:
@@ -14,7 +14,7 @@ class Passage:
     def __init__(self, caller: Ends, box: Ends, port: int, idle_s: float) -> None:
         self._caller, self._box, self._port, self._idle_s = caller, box, port, idle_s
         self._http: bool | None = None
-        self._box_spoke = False
+        self._box_spoke = self._asked = False
         self._scope: asyncio.Timeout | None = None
 
     async def carry(self, lost: asyncio.Event) -> None:
@@ -56,7 +56,9 @@ class Passage:
                 if not (piece := await self._read(self._caller)):
                     raise Untrusted("the head is not whole")
                 data += piece
-            data = request_head(data[:end], self._port) + data[end:]
+            head, data = data[:end], data[end:]
+            self._asked = asks_for_another(head)
+            data = request_head(head, self._port) + data
         await self._rest(data, self._caller, self._box)
 
     async def _back(self) -> None:
@@ -72,21 +74,20 @@ class Passage:
         while True:
             while (end := end_of_head(data)) < 0:
                 if not (piece := await self._read(self._box)):
-                    return data if not data else b""
+                    return b""
                 data += piece
             head, data = data[:end], data[end:]
-            status = status_of(head)
-            self._caller[1].write(answer_head(head))
+            status, told = answer_head(head, asked=self._asked)
+            send(self._caller[1], told)
             if not 100 <= status < 200 or status == 101:
                 return data
 
     async def _rest(self, data: bytes, near: Ends, far: Ends) -> None:
-        far[1].write(data)
+        send(far[1], data)
         while data := await self._read(near):
-            far[1].write(data)
+            send(far[1], data)
             await far[1].drain()
-        if far[1].can_write_eof():
-            far[1].write_eof()
+        end(far[1])
 
     async def _read(self, side: Ends) -> bytes:
         data = await side[0].read(PIECE)

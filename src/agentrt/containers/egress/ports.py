@@ -13,7 +13,7 @@ from ..errors import SandboxGone
 from .heads import Untrusted
 from .listener import Listener, streams
 from .passage import Passage
-from .relay import Ends, close
+from .relay import Ends, close, send
 
 log = structlog.get_logger()
 
@@ -145,5 +145,5 @@ async def _say(writer: asyncio.StreamWriter, status: int, text: str) -> None:
     body = text.encode() + b"\n"
     head = b"HTTP/1.1 %d Refused\r\ncontent-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
     with suppress(OSError):
-        writer.write(head % (status, len(body)) + body)
+        send(writer, head % (status, len(body)) + body)
         await writer.drain()

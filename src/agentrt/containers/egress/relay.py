@@ -15,10 +15,9 @@ async def relay(near: Ends, far: Ends, *, idle_s: float, count: Callable[[int, i
         while data := await reader.read(PIECE):
             scope.reschedule(loop.time() + idle_s)
             count(len(data) if out else 0, 0 if out else len(data))
-            writer.write(data)
+            send(writer, data)
             await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
+        end(writer)
 
     try:
         async with asyncio.timeout(idle_s) as scope:
@@ -30,6 +29,19 @@ async def relay(near: Ends, far: Ends, *, idle_s: float, count: Callable[[int, i
                 pass
     except TimeoutError:
         return
+
+
+def send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Write; ConnectionResetError where that end is closed, which each loop tells in its own way."""
+    if writer.transport.is_closing():
+        raise ConnectionResetError("the other side is gone")
+    writer.write(data)
+
+
+def end(writer: asyncio.StreamWriter) -> None:
+    """Nothing more will be written; fine where that end is closed."""
+    if not writer.transport.is_closing() and writer.can_write_eof():
+        writer.write_eof()
 
 
 async def close(writer: asyncio.StreamWriter) -> None:

@@ -15,7 +15,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 MOST_HEAD = 65_536
 MOST_TARGET = 8192
 PIECE = 65_536
-HEAD_S = 30.0
+HEAD_S, SILENT_S = 30.0, 300.0
 _END = b""
 
 
@@ -71,10 +71,14 @@ class Requests:
         return event
 
     async def body(self) -> bytes:
-        """The next piece of the body; empty at its end. Refused where it is malformed or cut short."""
+        """The next piece of the body; empty at its end. Refused where it is malformed, cut short, or does not come."""
         if not self.unread:
             return b""
-        event = await self._next()
+        try:
+            async with asyncio.timeout(SILENT_S):
+                event = await self._next()
+        except TimeoutError:
+            raise Refused(408, "too_slow", "the rest of the body did not come", last=True) from None
         if event is None:
             raise Refused(400, "cut_short", "the connection ended within the body", last=True)
         assert isinstance(event, bytes), "a head follows an end"

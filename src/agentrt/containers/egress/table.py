@@ -1,7 +1,10 @@
 """The fixed table of upstreams: which request may go where, and with which credential. Pure."""
 
+import base64
 import re
+import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from fnmatch import translate
 from functools import cached_property
 from typing import Any
@@ -18,7 +21,8 @@ GATEWAY = "v1"
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?\Z|https?://\[[0-9A-Fa-f:.]+\](:\d{1,5})?\Z")
 _TARGET = re.compile(rb"/[!-~]*\Z")
 # what one reader takes for a slash, a dot or an end and another does not, once and twice encoded
-_TRICKS = re.compile(rb"%(?:25)*(?:2f|5c|2e|0[0-9a-f]|1[0-9a-f]|7f)|[\\#{}|^`<>\"]", re.IGNORECASE)
+_TRICKS = re.compile(rb"%(?:25)*(?:2f|5c|2e|0[0-9a-f]|1[0-9a-f]|7f)|%(?:25)+(?:3f|23|3b)|/\.\.?%3b|[\\#{}|^`<>\"]", re.IGNORECASE)
+_SIGNS = "/\\;"
 _ENCODED = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -59,7 +63,7 @@ class Way:
         words = [word for word in self.credential[1].split() if len(word) >= SHORTEST_SECRET] if self.credential else []
         if self.credential and not words:
             raise Refused(503, "credential_missing", f"the credential of {self.name} is too short")
-        return Mask([*self.secrets.values(), *words])
+        return Mask([*self.secrets.values(), *words, *_passwords(self.credential)])
 
     def check(self, method: str, path: bytes) -> None:
         """Refused where the upstream may not be asked for this."""
@@ -89,11 +93,24 @@ class Way:
         return any(glob.match(text) for glob in self._globs)
 
 
+def _passwords(credential: tuple[str, str] | None) -> list[str]:
+    """What is readable within basic authentication."""
+    scheme, _, rest = credential[1].partition(" ") if credential else ("", "", "")
+    if scheme.lower() != "basic":
+        return []
+    with suppress(ValueError):
+        pair = base64.b64decode(rest.strip()).decode()
+        return [word for word in (pair, pair.partition(":")[2]) if len(word) >= SHORTEST_SECRET]
+    return []
+
+
 class Table:
     """The upstreams of the settings by name. Invalid names the one that is written wrong."""
 
     def __init__(self, upstreams: Mapping[str, Upstream], env: Mapping[str, str]) -> None:
         self._ways = {name: Way(name, spec, env) for name, spec in upstreams.items()}
+        self.origins = {spec.origin.lower(): name for name, spec in upstreams.items()}
+        """Names of the upstreams by their origins."""
 
     def find(self, name: str, allowed: Any) -> Way:
         """Refused where there is none of this name, or the agent may not use it: the two are told alike."""
@@ -113,9 +130,23 @@ def split_target(target: bytes) -> tuple[bytes, bytes]:
         raise Refused(400, "path", "the path is malformed")
     if PLACEHOLDER.search(unquote_to_bytes(target)):
         raise Refused(403, "placeholder", "a credential does not stand in an address")
-    if _TRICKS.search(path) or b"" in segments[:-1] or any(s.partition(b";")[0] in (b".", b"..") for s in segments):
+    ways = any(segment.partition(b";")[0] in (b".", b"..") for segment in segments) or b"" in segments[:-1]
+    if ways or _TRICKS.search(path) or _seems_other(unquote_to_bytes(path)):
         raise Refused(400, "path", "the path can be read in more than one way")
     return path, mark + query
+
+
+def _seems_other(path: bytes) -> bool:
+    """Whether a careless reader finds signs in it that are none: written longer than need be, or in another script's form."""
+    try:
+        text = path.decode()
+    except UnicodeDecodeError:
+        return True
+    if text.isascii():
+        return False
+    plain = unicodedata.normalize("NFKC", text)
+    leads_up = any(segment in (".", "..") for segment in plain.split("/"))
+    return leads_up or any(plain.count(sign) != text.count(sign) for sign in _SIGNS)
 
 
 def first_segment(path: bytes) -> tuple[str, bytes]:

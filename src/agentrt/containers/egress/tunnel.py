@@ -14,7 +14,7 @@ from .credentials import placeholders_in
 from .exchange import Exchange
 from .hello import MOST_HELLO, NoHello, server_name
 from .meter import Meters
-from .relay import Ends, close, relay
+from .relay import Ends, close, relay, send
 from .requests import Refused
 
 _TARGET = re.compile(rb"([A-Za-z0-9.-]{1,253}):([0-9]{1,5})\Z")
@@ -40,14 +40,14 @@ class Tunnels:
         far = await _connect(await self._judged(host), self._port)
         try:
             exchange.status = 200
-            exchange.writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            send(exchange.writer, b"HTTP/1.1 200 Connection established\r\n\r\n")
             first = await self._hello(exchange, host)
             if first is None:
                 exchange.reason = "server_name_differs"
                 return
             exchange.sent = len(first)
             exchange.spend(len(first))
-            far[1].write(first)
+            send(far[1], first)
             await relay((exchange.reader, exchange.writer), far, idle_s=_IDLE_S, count=_Count(exchange))
         finally:
             await close(far[1])

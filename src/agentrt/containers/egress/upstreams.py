@@ -4,12 +4,14 @@ aiohttp is imported with the first request.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from .credentials import Mask, PlaceholderWatch, filled, placeholders_in
+from .credentials import PLACEHOLDER, Mask, PlaceholderWatch, filled, placeholders_in
 from .exchange import Exchange
+from .links import Links, is_page
 from .requests import Refused
 from .table import Way
 
@@ -20,11 +22,17 @@ _HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade "
     b"http2-settings content-length expect".split()
 )
-_CREDENTIALS = frozenset(b"authorization x-api-key api-key x-goog-api-key cookie cookie2".split())
+_CREDENTIALS = frozenset(
+    b"authorization x-api-key api-key apikey x-apikey x-goog-api-key x-auth-token x-auth-key x-access-token private-token "
+    b"x-amz-security-token x-vault-token ocp-apim-subscription-key cookie cookie2".split()
+)
+# a credential of this upstream, and nothing of anybody else's beside it
+_OWN = re.compile(rb"(?:[\w.-]{1,64}[ =])?" + PLACEHOLDER.pattern)
 # who asked, from where; and what some servers take for another method or path than the one that was let through
 _DROPPED = frozenset(
-    b"host forwarded via x-real-ip accept-encoding x-original-url x-rewrite-url x-http-method x-http-method-override "
-    b"x-method-override x-original-method".split()
+    b"host forwarded via accept-encoding x-real-ip x-client-ip client-ip true-client-ip cf-connecting-ip x-remote-ip "
+    b"x-remote-addr x-originating-ip x-cluster-client-ip x-host x-original-host x-original-url x-original-uri x-rewrite-url "
+    b"x-envoy-original-path x-http-method x-http-method-override x-method-override x-original-method".split()
 )
 # a credential could be read from an answer piece by piece
 _RANGES = frozenset(b"range if-range".split())
@@ -32,10 +40,11 @@ _KEPT_BACK = frozenset(b"set-cookie set-cookie2 location refresh alt-svc content
 
 
 class Upstreams:
-    """The client side, with one pool of connections. `group` owns what watches boxes for hang-ups."""
+    """The client side, with one pool of connections. `group` owns what watches boxes for hang-ups; `origins` are those of all
+    upstreams, with their names."""
 
-    def __init__(self, group: asyncio.TaskGroup) -> None:
-        self._group = group
+    def __init__(self, group: asyncio.TaskGroup, origins: Mapping[str, str]) -> None:
+        self._group, self._origins = group, origins
         self._session: Any = None
 
     async def close(self) -> None:
@@ -86,10 +95,14 @@ class Upstreams:
         if answer.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
             raise Refused(502, "encoded_answer", f"{way.name} answered compressed although that was declined")
         length = answer.headers.get("content-length", "")
-        exchange.begin(answer.status, _answer_headers(way, mask, url, answer), int(length) if length.isdigit() else None)
-        body = mask.body()
+        is_led = is_page(way.name, answer.headers.get("content-type", ""))
+        known = int(length) if length.isdigit() and not is_led else None
+        exchange.begin(answer.status, _answer_headers(way, mask, url, answer), known)
+        body, links = mask.body(), Links(way.name, {**self._origins, way.spec.origin.lower(): way.name})
         async for piece in answer.content.iter_any():
-            await exchange.write(body.see(piece))
+            await exchange.write(body.see(links.see(piece) if is_led else piece))
+        if is_led:
+            await exchange.write(body.see(links.rest()))
         await exchange.write(body.rest())
         await exchange.end()
 
@@ -98,7 +111,7 @@ class Upstreams:
 
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, limit_per_host=256),
+                connector=aiohttp.TCPConnector(limit=0),  # boxes have few each, and none waits for another's
                 auto_decompress=False,
                 trust_env=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -157,16 +170,15 @@ async def _gathered(exchange: Exchange, way: Way) -> tuple[bool, bytes]:
 def _headers(exchange: Exchange, way: Way) -> list[tuple[str, str]]:
     """The request's headers as the upstream gets them. Refused for a credential that is not this upstream's."""
     listed = b",".join(exchange.head.values(b"connection")).lower()
-    dropped = (
-        _HOP | _DROPPED | {name.strip() for name in listed.split(b",")} | (_RANGES if way.owned or way.credential else set())
-    )
-    own = way.credential[0].encode() if way.credential else b""
+    named = {name.strip().replace(b"_", b"-") for name in listed.split(b",")}
+    dropped = _HOP | _DROPPED | named | (_RANGES if way.owned or way.credential else set())
+    own = way.credential[0].encode().replace(b"_", b"-") if way.credential else b""
     out: list[tuple[str, str]] = []
     for name, value in exchange.head.headers:
-        full = _filled(value, way)
-        if name in dropped or name == own or name.startswith((b"x-forwarded-", b"proxy-")):
+        full, meant = _filled(value, way), name.replace(b"_", b"-")  # many servers do not tell these two apart
+        if meant in dropped or meant == own or meant.startswith((b"x-forwarded-", b"proxy-")):
             continue
-        if name in _CREDENTIALS and full == value:  # the dummy that an SDK insists on
+        if meant in _CREDENTIALS and not _OWN.fullmatch(value):  # such as the dummy that an SDK insists on
             continue
         try:
             out.append((name.decode("ascii"), full.decode("utf-8")))

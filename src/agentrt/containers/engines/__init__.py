@@ -1,7 +1,8 @@
 from .bubblewrap import BubblewrapEngine
 from .choose import choose_engine
 from .docker import DockerEngine
-from .docker_trouble import trouble
+from .docker_config import image_name
+from .docker_trouble import check_address, making_sense, trouble
 from .engine import INSTANCE_LABEL, BoxEnded, BoxSpec, BoxState, Engine, EngineStatus, FoundBox, Mount
 
 __all__ = [
@@ -15,6 +16,9 @@ __all__ = [
     "EngineStatus",
     "FoundBox",
     "Mount",
+    "check_address",
     "choose_engine",
+    "image_name",
+    "making_sense",
     "trouble",
 ]

@@ -5,7 +5,7 @@ Every box has a group of its own below a group `agentrt`; with version 1 of the 
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -14,9 +14,11 @@ from ..errors import EngineUnavailable
 from ..spec import MIB, Limits
 
 PARENT = "agentrt"
+_ASIDE = f"{PARENT}-server"
+_NEEDED, _WISHED = frozenset(("memory", "pids")), frozenset(("cpu",))
 _PERIOD_US = 100_000
 _PATIENCE_S = 3.0
-_NO_LIMITS = "Memory and processes cannot be limited here: "
+_NO_LIMITS = "bubblewrap cannot limit memory and processes here: "
 
 
 class Cgroups(Protocol):
@@ -90,6 +92,7 @@ class CgroupsV1:
             _write(state, wanted)  # again and again: a fork in mid-freeze needs another push
             if _read(state).strip() == wanted:
                 return
+        _write(state, "THAWED")  # half of it standing still is of no use to anybody
         raise TimeoutError
 
     def frozen(self, box_id: str) -> bool:
@@ -133,6 +136,7 @@ class CgroupsV2:
         for _ in _while_waiting():
             if _number(_read(self._parent / box_id / "cgroup.events"), "frozen") == frozen:
                 return
+        _write(self._parent / box_id / "cgroup.freeze", "0")
         raise TimeoutError
 
     def frozen(self, box_id: str) -> bool:
@@ -159,11 +163,11 @@ def find_cgroups() -> Cgroups:
     if "" not in mounted:
         raise EngineUnavailable(_NO_LIMITS + "no control groups are mounted.")
     mount, root = mounted[""]
-    if missing := {"memory", "pids"} - set(_read(mount / "cgroup.controllers").split()) - mounted.keys():
+    if missing := _NEEDED - set(_read(mount / "cgroup.controllers").split()) - mounted.keys():
         raise EngineUnavailable(_NO_LIMITS + f"the kernel does not offer {' and '.join(sorted(missing))} to control groups.")
-    parent = _place("", mount, root, own.get("", "/"))
-    _hand_down(parent.parent)
-    _hand_down(parent)
+    parent = _place("", mount, root, _outermost(own.get("", "/")))
+    hand_down(parent.parent)
+    hand_down(parent)
     return CgroupsV2(parent)
 
 
@@ -202,25 +206,47 @@ def _place(name: str, mount: Path, root: str, own: str) -> Path:
     raise EngineUnavailable(_NO_LIMITS + "this user may make no control groups. Run as root, or in a service with Delegate=yes.")
 
 
-def _hand_down(group: Path) -> None:
-    """Let the groups below have the controllers; a group that does may hold no processes itself, so these move aside."""
+def _outermost(own: str) -> str:
+    """The group that was delegated to us, where we moved aside from it before."""
+    return os.path.dirname(own) if os.path.basename(own) == _ASIDE else own
+
+
+def hand_down(group: Path, needed: Set[str] = _NEEDED, wished: Set[str] = _WISHED) -> None:
+    """Let the groups below have these controllers of version 2. EngineUnavailable where a needed one is not to be had.
+
+    A group that hands any down may hold no processes itself, so these move aside. The topmost group of the machine may hold
+    some, and those are not ours to move.
+    """
     control = group / "cgroup.subtree_control"
-    offered = set(_read(group / "cgroup.controllers").split())
-    wanted = sorted({"memory", "pids", "cpu"} & offered - set(_read(control).split()))
-    if {"memory", "pids"} - offered:
-        raise EngineUnavailable(_NO_LIMITS + "memory and pids are not delegated to this service's control group.")
-    if not wanted:
-        return
-    request = " ".join(f"+{name}" for name in wanted)
+    offered, had = set(_read(group / "cgroup.controllers").split()), set(_read(control).split())
+    if missing := needed - offered - had:
+        raise EngineUnavailable(f"{_NO_LIMITS}{' and '.join(sorted(missing))} are not delegated to this service's control group.")
+    may_move = (group / "cgroup.type").exists()
+    if needed - had and not (_handed(control, needed - had) or (may_move and _moved_aside(group, control, needed - had))):
+        raise EngineUnavailable(_NO_LIMITS + "its control group lets those below have no controllers.")
+    if wished & offered - had:
+        _handed(control, wished & offered - had)  # asked for apart: one that is refused takes those beside it along
+
+
+def _handed(control: Path, names: Set[str]) -> bool:
     try:
-        _write(control, request)
+        _write(control, " ".join(f"+{name}" for name in sorted(names)))
     except OSError:
-        aside = group / f"{PARENT}-server"
-        aside.mkdir(exist_ok=True)
+        return False
+    return True
+
+
+def _moved_aside(group: Path, control: Path, names: Set[str]) -> bool:
+    """Whether the controllers could be handed down once the group's processes had left it."""
+    aside = group / _ASIDE
+    aside.mkdir(exist_ok=True)
+    for _ in _while_waiting():  # a process that forks leaves another one behind
         for pid in _read(group / "cgroup.procs").split():
             with suppress(ProcessLookupError):
                 _write(aside / "cgroup.procs", pid)
-        _write(control, request)
+        if _handed(control, names):
+            return True
+    return False
 
 
 def _remove(group: Path) -> None:

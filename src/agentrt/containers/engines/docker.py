@@ -15,9 +15,9 @@ from agentrt.kernel import delay
 from ..errors import EngineUnavailable, SandboxGone
 from ..spec import MIB
 from .cgroups import is_inside
-from .docker_config import BOX_LABEL, container_config, container_name, given_labels
+from .docker_config import BOX_LABEL, container_config, container_name, given_labels, image_name
 from .docker_events import follow
-from .docker_trouble import failure, refusal, trouble
+from .docker_trouble import check_address, failure, making_sense, refusal, trouble
 from .engine import BoxEnded, BoxSpec, BoxState, EngineStatus, FoundBox
 from .machine import Machine
 from .watchers import Watchers
@@ -30,7 +30,6 @@ _ANSWER_S = 10.0
 _WORK = 3  # starting and removing may take so many times as long as an answer
 _STATES: Mapping[str, BoxState] = {"created": "running", "restarting": "running", "running": "running", "paused": "paused"}
 _KILLED = "137"
-_PODMANS = "docker.io/library/"  # what Podman puts before a name that comes from nowhere
 _REMOVALS = 4
 _RECONNECT_S, _RECONNECT_LONGEST_S = 0.2, 5.0
 
@@ -99,8 +98,9 @@ class DockerEngine:
         try:
             await self._start(spec, config)
         except BaseException:  # cancelled too
-            with suppress(EngineUnavailable):
-                await self.remove(spec.id)
+            with suppress(EngineUnavailable, TimeoutError):
+                async with asyncio.timeout(self._answer_s):  # whoever waits has waited for long where it does not answer
+                    await self.remove(spec.id)
             raise
 
     async def _start(self, spec: BoxSpec, config: dict[str, Any]) -> None:
@@ -164,9 +164,10 @@ class DockerEngine:
         try:
             await self._exchange(work, self._answer_s)
         except DockerError as error:
-            if "is not running" in error.message or error.status == 404:
+            said = str(error.message)
+            if "is not running" in said or error.status == 404:
                 raise SandboxGone("There is no such box, or it has ended.") from error
-            if done not in error.message:
+            if done not in said:
                 raise failure(error) from error
 
     async def owns(self, box_id: str, pid: int) -> bool:
@@ -174,17 +175,19 @@ class DockerEngine:
             found = await self._find(box_id)
             if found is None:
                 return False
-            self._processes[box_id] = found["Id"], found["State"]["Pid"]
+            with making_sense():
+                self._processes[box_id] = found["Id"], int(found["State"]["Pid"])
         container, first = self._processes[box_id]
         return pid > 0 and (pid == first or is_inside(pid, container))
 
     async def list(self, labels: Mapping[str, str]) -> Sequence[FoundBox]:
         wanted = json.dumps({"label": [BOX_LABEL, *(f"{name}={value}" for name, value in labels.items())]})
         found = await self._ask(lambda docker: docker.containers.list(all=True, filters=wanted))
-        return [
-            FoundBox(had[BOX_LABEL], _STATES.get(container["State"], "exited"), given_labels(had))
-            for had, container in ((container["Labels"], container) for container in found)
-        ]
+        with making_sense():
+            return [
+                FoundBox(had[BOX_LABEL], _STATES.get(container["State"], "exited"), given_labels(had))
+                for had, container in ((container["Labels"], container) for container in found)
+            ]
 
     async def ended(self) -> AsyncIterator[BoxEnded]:
         if self._follower is None:
@@ -194,14 +197,18 @@ class DockerEngine:
 
     async def images(self) -> Sequence[str]:
         found = await self._ask(lambda docker: docker.images.list())
-        found.sort(key=lambda image: image["Created"], reverse=True)
-        tags = [tag for image in found for tag in image["RepoTags"] or () if tag != "<none>:<none>"]
-        return [tag.removeprefix(_PODMANS) for tag in tags]
+        with making_sense():
+            found.sort(key=lambda image: image["Created"], reverse=True)
+            tags = [tag for image in found for tag in image["RepoTags"] or () if tag != "<none>:<none>"]
+            return [image_name(tag) for tag in tags]
 
     async def _ready(self) -> _Host:
         if self._host is None:
             await asyncio.to_thread(import_module, "aiodocker")  # a tenth of a second, in which others are answered
-        host = self._host or _host(await self._ask(lambda docker: docker.system.info()), await self._ask(lambda d: d.version()))
+        with making_sense():
+            host = self._host or _host(
+                await self._ask(lambda docker: docker.system.info()), await self._ask(lambda docker: docker.version())
+            )
         self._host = host
         return host
 
@@ -220,8 +227,9 @@ class DockerEngine:
         from aiodocker import DockerError
 
         try:
-            async with asyncio.timeout(patience):
-                return await work(self._client())
+            with making_sense():
+                async with asyncio.timeout(patience):
+                    return await work(self._client())
         except TimeoutError as error:
             raise EngineUnavailable(
                 "The container engine takes connections and does not answer: look after it, or restart it."
@@ -238,6 +246,7 @@ class DockerEngine:
         from aiodocker import Docker
 
         if self._docker is None:
+            check_address(self._url)
             url, connector = self._url, None
             if url.startswith("unix://"):
                 # a connection for each exchange: none is in the way of another, none outlives the engine that it was made to
@@ -296,7 +305,12 @@ def _host(info: Mapping[str, Any], version: Mapping[str, Any]) -> _Host:
         raise EngineUnavailable(
             f"The container engine cannot limit {' and '.join(missing)} here: a rootless one needs delegated control groups."
         )
-    if not is_podman and not any("seccomp" in option for option in info.get("SecurityOptions") or ()):
+    options = " ".join(info.get("SecurityOptions") or ())
+    if "name=userns" in options or "name=rootless" in options:
+        raise EngineUnavailable(
+            "The container engine shows files under other owners (userns-remap, rootless), so that boxes could not write theirs."
+        )
+    if not is_podman and "seccomp" not in options:
         raise EngineUnavailable("The container engine was built without seccomp, which boxes need.")
     machine = Machine(info["NCPU"], info["MemTotal"] // MIB)
     return _Host(info.get("ServerVersion") or version["Version"], is_podman, machine, bool(info.get("SwapLimit")))

@@ -16,6 +16,11 @@ def container_name(box_id: str) -> str:
     return f"agentrt-{box_id}"
 
 
+def image_name(tag: str) -> str:
+    """The name that an image was given. Podman puts before it where it would come from, had it not been made here."""
+    return tag.removeprefix("docker.io/library/").removeprefix("localhost/")
+
+
 def given_labels(labels: Mapping[str, str]) -> dict[str, str]:
     """Of all labels of a container, some of which are its image's, those that the box was started with."""
     return {name: labels[name] for name in labels.get(_GIVEN_LABEL, "").split()}
@@ -28,7 +33,7 @@ def container_config(spec: BoxSpec, *, runtime: str, for_podman: bool) -> dict[s
         "Image": spec.image,
         "Entrypoint": [program],
         "Cmd": arguments,
-        "User": f"{spec.uid}:{spec.uid}",
+        "User": f"{spec.uid}:{spec.group}",
         "WorkingDir": "/",
         "Hostname": HOSTNAME,
         "Env": [f"{name}={value}" for name, value in {"PATH": PATH, **spec.env}.items()],
@@ -42,6 +47,11 @@ def _host_config(spec: BoxSpec, runtime: str, for_podman: bool) -> dict[str, Any
     limits = spec.limits
     # Podman takes a path of the profile, and no number of inodes: there memory is what limits them
     profile, inodes = (PROFILE, "") if for_podman else (profile_text(), f",nr_inodes={TMP_INODES}")
+    # and without root it can raise no limit: many machines have one of 0 for cores
+    ulimits = ULIMITS | ({"core": 0} if for_podman else {})
+    # bubblewrap has no /sys at all; this one names the machine's parts, and the files behind its loop devices
+    hidden = [*HIDDEN, "/sys"]
+    masked = [f"mask={':'.join(hidden)}"] if for_podman else []  # it does not heed MaskedPaths
     memory = limits.memory_mb * MIB
     tmp = f"rw,exec,nosuid,nodev,size={limits.tmp_mb}m,mode=1777{inodes}"
     config: dict[str, Any] = {
@@ -50,15 +60,14 @@ def _host_config(spec: BoxSpec, runtime: str, for_podman: bool) -> dict[str, Any
         "CgroupnsMode": "private",
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges", f"seccomp={profile}"],
+        "SecurityOpt": ["no-new-privileges", f"seccomp={profile}", *masked],
         "Memory": memory,
         "MemorySwap": memory,
         "PidsLimit": limits.pids,
         "NanoCpus": round(limits.cpus * 1e9),
-        "Ulimits": [{"Name": name, "Soft": value, "Hard": value} for name, value in ULIMITS.items()],
+        "Ulimits": [{"Name": name, "Soft": value, "Hard": value} for name, value in ulimits.items()],
         "Tmpfs": {"/tmp": tmp},
-        # bubblewrap has no /sys at all; this one names the machine's parts, and the files behind its loop devices
-        "MaskedPaths": [*HIDDEN, "/sys"],
+        "MaskedPaths": hidden,
         "ShmSize": SHM_BYTES,
         "Sysctls": {"net.ipv4.ping_group_range": "1 0"},
         "LogConfig": {"Type": "none"},

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from .docker_config import BOX_LABEL
+from .docker_trouble import NONSENSE
 
 if TYPE_CHECKING:
     from aiodocker import Docker
@@ -30,5 +31,5 @@ async def follow(docker: "Docker", take: Callable[[str, str], Awaitable[None]]) 
                 if box_id := attributes.get(BOX_LABEL):
                     # the second is Podman's
                     await take(box_id, attributes.get("exitCode") or attributes.get("containerExitCode", ""))
-    except* (DockerError, aiohttp.ClientError, OSError):
+    except* (DockerError, aiohttp.ClientError, OSError, *NONSENSE):
         pass  # the caller tries again

@@ -23,17 +23,23 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True):
 
 class BoxSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A box to start. `id` is opaque (`[a-z0-9]{8,32}`); `image` is a reference that this engine knows; process 1 runs
-    `command` as user and group `uid` of the host, in `/`. The hardening is the engine's own and cannot be asked away."""
+    `command` as user `uid` and group `gid` of the host (None: the same number), in `/`. The hardening is the engine's own and
+    cannot be asked away."""
 
     id: str
     image: str
     command: tuple[str, ...]
     uid: int
+    gid: int | None = None
     limits: Limits = Limits()
     env: Mapping[str, str] = {}
     mounts: tuple[Mount, ...] = ()
     labels: Mapping[str, str] = {}
     runtime: str = ""
+
+    @property
+    def group(self) -> int:
+        return self.uid if self.gid is None else self.gid
 
 
 class FoundBox(msgspec.Struct, frozen=True):

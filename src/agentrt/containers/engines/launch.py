@@ -153,7 +153,7 @@ class Launcher:
         yield from ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try")
         yield from ("--die-with-parent", "--as-pid-1", "--new-session", "--hostname", HOSTNAME, "--clearenv")
         if not self._as_root:
-            yield from ("--unshare-user", "--uid", str(spec.uid), "--gid", str(spec.uid))
+            yield from ("--unshare-user", "--uid", str(spec.uid), "--gid", str(spec.group))
         yield from _root(rootfs, "/", [mount.target for mount in spec.mounts])
         yield from _proc()
         yield from ("--dev", "/dev", "--perms", "1777", "--size", str(SHM_BYTES), "--tmpfs", "/dev/shm")
@@ -180,7 +180,7 @@ class Launcher:
             raise ImageMissing("The image lacks setpriv (package util-linux); `agentrt image build` makes one that has it.")
         yield from ("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP")
         yield from ("--", "/bin/sh", "-c", _QUIET, "sh", "/usr/bin/setpriv", *_DROP)
-        yield from ("--reuid", str(spec.uid), "--regid", str(spec.uid), "--", *spec.command)
+        yield from ("--reuid", str(spec.uid), "--regid", str(spec.group), "--", *spec.command)
 
 
 def _root(rootfs: Path, at: str, targets: Iterable[str]) -> Iterator[str]:
@@ -241,6 +241,7 @@ def _first_process(info: IO[bytes]) -> int:
 def _limit(pid: int) -> None:
     for name, value in ULIMITS.items():
         which = getattr(resource, f"RLIMIT_{name.upper()}")
-        _, most = resource.prlimit(pid, which)  # what this user may not exceed
-        value = value if most == resource.RLIM_INFINITY else min(value, most)
+        _, most = resource.prlimit(pid, which)  # what other users than root may not exceed
+        if os.geteuid() != 0 and most != resource.RLIM_INFINITY:
+            value = min(value, most)
         resource.prlimit(pid, which, (value, value))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentrt.kernel import Conflict, NotFound
 
-from ..engines import trouble
+from ..engines import check_address, image_name, making_sense, trouble
 from ..errors import EngineUnavailable, ImageNotBuilt
 from .bases import Unsuited
 from .commands import NO_SPACE
@@ -96,14 +96,14 @@ class DockerImages:
 
     async def _found(self, docker: "Docker") -> Sequence[Image]:
         found = await _bounded(docker.images.list(filters={"reference": [NAME]}))
-        return [_image(tag, about) for about in found for tag in about["RepoTags"] or ()]
+        return [_image(image_name(tag), about) for about in found for tag in about["RepoTags"] or ()]
 
     async def used(self) -> Set[str]:
         async with self._docker() as docker:
             images = await _bounded(docker.images.list(filters={"reference": [NAME]}))
             containers = await _bounded(docker.containers.list(all=True))
         running = {container["ImageID"] for container in containers}
-        return {tag for about in images if about["Id"] in running for tag in about["RepoTags"] or ()}
+        return {image_name(tag) for about in images if about["Id"] in running for tag in about["RepoTags"] or ()}
 
     async def remove(self, tag: str) -> None:
         from aiodocker import DockerError
@@ -124,7 +124,7 @@ class DockerImages:
         wanted = {f"{_BASES}:{image.base}" for image in await self._found(docker)}
         for about in await _bounded(docker.images.list(filters={"reference": [_BASES]})):
             if datetime.fromtimestamp(about["Created"], UTC) < datetime.now(UTC) - _YOUNG:
-                for tag in set(about["RepoTags"] or ()) - wanted:
+                for tag in {tag for tag in about["RepoTags"] or () if image_name(tag) not in wanted}:
                     await _bounded(docker.images.delete(tag))
 
     async def sweep(self) -> None:
@@ -135,9 +135,11 @@ class DockerImages:
         import aiohttp
         from aiodocker import Docker, DockerError
 
+        check_address(self._url)
         try:
-            async with Docker(url=self._url) as docker:
-                yield docker
+            with making_sense():
+                async with Docker(url=self._url) as docker:
+                    yield docker
         except (aiohttp.ClientError, ConnectionError) as exc:
             raise trouble(exc) from exc
         except DockerError as exc:

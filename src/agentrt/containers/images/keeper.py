@@ -27,6 +27,7 @@ class ImageKeeper:
         self._line, self._tag = "", ""
         self.state: State = "starting"
         self.ready = asyncio.Event()
+        self._looked = asyncio.Event()
 
     @property
     def detail(self) -> str:
@@ -43,6 +44,7 @@ class ImageKeeper:
 
     async def reference(self) -> str:
         """The image to start a container from. ImageMissing says the command that makes it, or that it is being made."""
+        await self._looked.wait()
         if not self._tag and self.state != "building":
             await self._look()  # somebody may have built it by now
         if self._tag:
@@ -81,7 +83,10 @@ class ImageKeeper:
             log.warning("image.failed", reason=exc.message)
 
     async def _look(self) -> None:
-        self._found(await self._images.newest() or "")
+        try:
+            self._found(await self._images.newest() or "")
+        finally:
+            self._looked.set()
 
     async def _make(self) -> None:
         def say(line: str) -> None:

@@ -7,7 +7,7 @@ from ..workspaces import Holder, Workspace
 from .slots import Slot
 from .states import ALIVE, BoxStates, Stage
 
-Why = Literal["oom", "killed", "exited", "engine", "released", "evicted", "expired", "rolled", "shutdown", "failed"]
+Why = Literal["oom", "killed", "exited", "engine", "released", "evicted", "expired", "rolled", "shutdown", "failed", "full"]
 
 SAID: dict[str, str] = {
     "oom": "its memory limit was reached",
@@ -20,6 +20,7 @@ SAID: dict[str, str] = {
     "rolled": "its image was replaced by a newer one",
     "shutdown": "the server is stopping",
     "failed": "it did not start",
+    "full": "its files take more room than they may",
 }
 
 
@@ -70,5 +71,5 @@ def gone(sandbox_id: str, why: str | None) -> SandboxGone:
     return SandboxGone(f"the sandbox {sandbox_id} is gone: {said}", code="sandbox_died" if why in DEATHS else None)
 
 
-DEATHS = frozenset({"oom", "killed", "exited", "engine"})
+DEATHS = frozenset({"oom", "killed", "exited", "engine", "full"})
 """Ends that nobody on this side asked for."""

@@ -17,6 +17,7 @@ from ..spec import PoolSpec
 from ..workspaces import Workspaces, umount_stale
 from .box import gone
 from .lease import Lease
+from .lending import Lender
 from .outlet import NoOutlet, Outlet
 from .pool import Pool
 from .reconcile import reconcile
@@ -53,8 +54,8 @@ class Pools:
         self._engine, self._runtime, self._instance, self._look_s = engine, runtime, instance, look_s
         self._can_mount = workspaces.can_mount
         slots = Slots(runtime, distinct=self._can_mount)
-        outlet = outlet or NoOutlet()
-        self._starter = Starter(engine, slots, runtime, instance, extra_mounts, outlet)
+        outlet, lender = outlet or NoOutlet(), Lender(extra_mounts, runtime, can_mount=self._can_mount)
+        self._starter = Starter(engine, slots, runtime, instance, lender, outlet)
         self._supplies = Supplies(
             engine=engine, workspaces=workspaces, slots=slots, starter=self._starter, outlet=outlet, clock=clock, bus=bus
         )
@@ -150,6 +151,7 @@ class Pools:
         for pool, expected in standing:
             for box_id in expected - running:
                 pool.ended(box_id, "killed")
+        self.singles.end_outgrown()
         for box in found:
             if not any(pool.knows(box.id) for pool in self._keepers):
                 log.warning("box.stray", box=box.id)

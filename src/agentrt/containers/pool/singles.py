@@ -129,7 +129,7 @@ class Singles:
     def get(self, single_id: str) -> Single:
         """NotFound."""
         if (single := self._singles.get(single_id)) is None:
-            raise NotFound(f"there is no container {single_id[:64]!r}", code="vm_not_found")
+            raise NotFound(f"there is no VM {single_id[:64]!r}", code="vm_not_found")
         return single
 
     def all(self) -> Sequence[Single]:
@@ -181,6 +181,12 @@ class Singles:
 
     def ended(self, box_id: str, why: Why) -> None:
         self._stock.ended(box_id, why)
+
+    def end_outgrown(self) -> None:
+        """Those whose files no disk of their own holds back, once they are too much: no execution of ours can be ended for it."""
+        for single in self._singles.values():
+            if single.lease is not None and single.lease.workspace.outgrown:
+                self._stock.end(single.lease.box, "full")
 
     def engine_failed(self, error: AgentrtError) -> None: ...
 

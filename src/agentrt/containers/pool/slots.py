@@ -25,6 +25,7 @@ class Slot(msgspec.Struct, frozen=True):
 
     box_id: str
     uid: int
+    gid: int
     control: Path
     workspace: Path
     skills: Path
@@ -36,7 +37,7 @@ class Slots:
     """Makes slots below `runtime`. Boxes of all pools, and of other servers on this machine, have different uids: limits of
     processes, pipes and keys are counted per uid on the whole machine.
 
-    `distinct` is False where this process may not give boxes a uid of their own; then all have its own.
+    `distinct` is False where this process may not give boxes a uid of their own; then all have its own, and its group.
     """
 
     def __init__(self, runtime: Path, *, distinct: bool) -> None:
@@ -47,8 +48,9 @@ class Slots:
     def take(self, box_id: str) -> Slot:
         """A new slot. OSError where the folders cannot be made, or no number is left."""
         uid, claim = self._claim() if self._distinct else (os.getuid(), -1)
+        gid = uid if self._distinct else os.getgid()
         mounted = self._runtime / "slots" / box_id
-        slot = Slot(box_id, uid, self._runtime / box_id / "ctl", mounted / "workspace", mounted / "skills", claim)
+        slot = Slot(box_id, uid, gid, self._runtime / box_id / "ctl", mounted / "workspace", mounted / "skills", claim)
         try:
             self._runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in (slot.control, slot.workspace, slot.skills):

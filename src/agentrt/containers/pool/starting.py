@@ -14,6 +14,7 @@ from ..errors import ImageMissing
 from ..runner import COMMAND, RUNNER, Dock, RunnerLink
 from ..spec import Limits
 from .box import SAID, Box
+from .lending import Lender
 from .outlet import Outlet
 from .slots import RUNNER_FOLDER, Slots
 
@@ -45,11 +46,9 @@ class Starter:
     """Starts boxes of one server, and takes away what is left of them. The runner is mounted from `runtime`: where this
     program is installed shows inside otherwise."""
 
-    def __init__(
-        self, engine: Engine, slots: Slots, runtime: Path, instance: str, mounts: Sequence[Mount], outlet: Outlet
-    ) -> None:
+    def __init__(self, engine: Engine, slots: Slots, runtime: Path, instance: str, lender: Lender, outlet: Outlet) -> None:
         self._engine, self._slots, self._instance = engine, slots, instance
-        self._mounts, self._outlet = tuple(mounts), outlet
+        self._lender, self._outlet = lender, outlet
         self._runner = Mount(source=runtime / RUNNER_FOLDER, target=COMMAND[2])
         self._laying = threading.Lock()
         self._ended = False
@@ -61,6 +60,7 @@ class Starter:
         with self._laying:
             if self._ended:
                 return
+            self._lender.clear()
             place = self._runner.source
             shutil.rmtree(place, ignore_errors=True)
             shutil.copytree(RUNNER, place, ignore=shutil.ignore_patterns("__pycache__"))
@@ -71,6 +71,7 @@ class Starter:
     def uninstall(self) -> None:
         with self._laying:
             self._ended = True
+            self._lender.clear()
             shutil.rmtree(self._runner.source, ignore_errors=True)
 
     async def start(self, box: Box, recipe: Recipe, mounts: Sequence[Mount]) -> None:
@@ -85,14 +86,16 @@ class Starter:
         assert slot is not None
         async with Dock(slot.control) as dock:
             await self._outlet.open(box.id, slot.control)
+            lent = await asyncio.to_thread(self._lender.lend, box.id)
             asked = BoxSpec(
                 id=box.id,
                 image=box.image,
                 command=recipe.command,
                 uid=slot.uid,
+                gid=slot.gid,
                 limits=recipe.limits,
                 env=recipe.env,
-                mounts=(*mounts, *((self._runner,) if recipe.resident else ()), *self._mounts),
+                mounts=(*mounts, *((self._runner,) if recipe.resident else ()), *lent),
                 labels={INSTANCE_LABEL: self._instance, POOL_LABEL: recipe.pool},
             )
             box.starting = True
@@ -100,6 +103,7 @@ class Starter:
                 await self._engine.start(asked)
             finally:
                 box.starting = False
+                await asyncio.to_thread(self._lender.take_back, box.id)
             box.link = await self._first_word(dock, box, recipe.timeout_s)
 
     async def _first_word(self, dock: Dock, box: Box, timeout_s: float) -> RunnerLink:

@@ -38,6 +38,9 @@ class Trouble:
 
     def told(self) -> AgentrtError | None:
         """What a caller is told that needs a new box now; None where it may wait for one."""
-        if self.error is None or not self.certain or not self.retry_in():
+        if self.error is None or not self.certain:
+            return None
+        # whether an engine answers is asked again and again anyway: nobody need find it out by waiting
+        if not self.retry_in() and not isinstance(self.error, EngineUnavailable):
             return None
         return type(self.error)(self.error.message, code=self.error.code, retry_after_s=max(1.0, self.retry_in()))

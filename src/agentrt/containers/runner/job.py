@@ -7,7 +7,7 @@ import msgspec
 
 Mode = Literal["kernel", "python", "bash", "command"]
 Stream = Literal["stdout", "stderr"]
-Ended = Literal["", "wall", "cpu", "output", "cancelled", "box"]
+Ended = Literal["", "wall", "cpu", "output", "disk", "cancelled", "box"]
 Taker = Callable[[Stream, bytes], None]
 """Is given output as it comes; bytes are cut anywhere, also within a character."""
 

@@ -135,6 +135,10 @@ class RunnerLink:
             self._tell(signal)
             async with asyncio.timeout(ANSWER_S):
                 return await answer
+        except (TimeoutError, asyncio.CancelledError):
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                _close(answer.result()[1])  # it came in the very moment that nobody waited any more
+            raise
         finally:
             del self._answers[signal.id]
 

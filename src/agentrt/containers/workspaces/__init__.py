@@ -4,10 +4,11 @@ from .note import Note
 from .service import Workspaces
 from .shelf import About
 from .slots import slots, umount_stale
-from .tree import Entry, Listing, OpenFile, Size, Snapshot, Tree, Usage
+from .tree import PART, Entry, Listing, OpenFile, Size, Snapshot, Tree, Usage
 from .workspace import Workspace
 
 __all__ = [
+    "PART",
     "About",
     "Caps",
     "Entry",

@@ -58,7 +58,7 @@ def safe_extract(archive: BinaryIO, tree: Tree, into: str = ".", caps: Caps | No
         except _BROKEN as exc:
             raise _refused("it is damaged, or no archive that is known here") from exc
         _judge(members, caps)
-        return _unpack(members, tree, "" if base == "." else base + "/")
+        return _unpack(members, tree, base)
 
 
 def _listed(archive: BinaryIO, stack: contextlib.ExitStack, caps: Caps) -> list[_Member]:
@@ -197,18 +197,22 @@ def _no_doubles(path: str, is_folder: bool, seen: dict[str, tuple[str, bool]]) -
             seen[key + "/"] = (part, False)  # a file is there once, a folder as often as it likes
 
 
-def _unpack(members: Sequence[_Member], tree: Tree, prefix: str) -> list[str]:
-    """Into a folder aside first: what is there is not written over, and nothing stays of what fails."""
-    aside = f"{prefix}{PART}{os.urandom(8).hex()}"
+def _unpack(members: Sequence[_Member], tree: Tree, base: str) -> list[str]:
+    """Into a folder aside first: what is there is not written over, and nothing stays of what fails, or is cut off."""
+    prefix = "" if base == "." else f"{base}/"
     tops = sorted({checked(member.path).split("/")[0] for member in members} - {"."})
     for top in tops:
         if tree.exists(prefix + top):
             raise Invalid(f"{_shown(prefix + top)} is there already", code="path_exists", param="path")
+    aside = f"{PART}{os.urandom(8).hex()}"
     tree.mkdir(aside)
     try:
         written = [path for member in members if (path := _written(member, tree, aside))]
-        for top in tops:
-            tree.move(f"{aside}/{top}", prefix + top)
+        if base == "." or tree.exists(base):
+            for top in tops:
+                tree.move(f"{aside}/{top}", prefix + top)
+        else:
+            tree.move(aside, base)  # all at once
     except _BROKEN as exc:
         raise _refused("it is damaged") from exc
     finally:

@@ -55,6 +55,15 @@ class Loop:
         os.close(self._fd)
 
 
+def is_bound(image: Path) -> bool:
+    """Whether a device over this image is there, so that somebody may still write to it. OSError."""
+    with image.open("rb") as file:
+        found = _bound_to(file.fileno())
+    if found is not None:
+        os.close(found[0])
+    return found is not None
+
+
 def _bound_to(image: int) -> tuple[int, str] | None:
     wanted = os.fstat(image)
     for entry in Path("/sys/block").glob("loop*/loop"):

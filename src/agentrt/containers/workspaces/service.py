@@ -6,21 +6,23 @@ import os
 import subprocess
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import ParamSpec, Self
 from weakref import WeakValueDictionary
 
+import msgspec
 import structlog
 
-from agentrt.kernel import Clock, Conflict, NotFound, SystemClock, Unavailable
+from agentrt.kernel import AgentrtError, Clock, Conflict, NotFound, SystemClock, Unavailable
 
 from .holder import Holder
 from .idmaps import open_idmap
 from .shelf import About, Shelf
 from .slots import slots
-from .tree import Size
+from .tree import MIB, Size
 from .workspace import Workspace
 
 log = structlog.get_logger()
@@ -30,6 +32,8 @@ _GC_EVERY_S = 3600.0
 _STAYS_MOUNTED, _STAYS_MOUNTED_S = 64, 300.0
 _MOST_IDMAPS = 512
 _AHEAD = 2
+
+P = ParamSpec("P")
 
 
 class Workspaces:
@@ -48,11 +52,13 @@ class Workspaces:
         disk_mb: int = 1024,
         inodes: int = 65_536,
         keep_s: float = 30 * 86_400.0,
+        keep_free_mb: int = 64,
         sizes: Mapping[str, Size] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """`sizes`: of the pools whose workspaces have another size; one that is there keeps the size it was made with."""
-        self._folder, self._runtime, self._keep_s = folder, runtime, keep_s
+        """`sizes`: of the workspaces of these pools. One that is there gets it when it is opened, if what is in it finds room; of
+        all others the size stays as it was made. `keep_free_mb`: below that no new one is made."""
+        self._folder, self._runtime, self._keep_s, self._keep_free_mb = folder, runtime, keep_s, keep_free_mb
         self._size, self._sizes = Size(disk_mb, inodes), dict(sizes or {})
         self._clock = clock or SystemClock()
         self._stack = AsyncExitStack()
@@ -100,6 +106,7 @@ class Workspaces:
         async with self._turn(workspace_id):
             if self._shelf.holds(workspace_id):
                 raise Conflict("there is such a workspace already", code="workspace_exists")
+            self._check_room()
             await self._assign(await asyncio.to_thread(self._shelf.make_blank, size), size, workspace_id, holder)
 
     def id_of(self, holder: Holder) -> str:
@@ -125,6 +132,21 @@ class Workspaces:
             if not folder.exists():
                 raise NotFound("there is no such workspace", code="workspace_not_found")
             await self._remove(folder)
+
+    @property
+    def trouble(self) -> str:
+        """Why no new workspace is made; empty where they are."""
+        try:
+            free = os.statvfs(self._folder)
+        except OSError as exc:
+            return f"the folder of the workspaces cannot be looked at: {exc.strerror}"
+        if free.f_bavail * free.f_frsize >= self._keep_free_mb * MIB:
+            return ""
+        return f"the disk that holds the workspaces has less than {self._keep_free_mb} MiB free, so that no new one is made"
+
+    def _check_room(self) -> None:
+        if reason := self.trouble:
+            raise Unavailable(reason, code="disk_full")
 
     async def prepare(self, uid: int) -> int:
         """Make ready that `attach` shows owners as `uid`; for when a slot is made. OSError."""
@@ -158,18 +180,24 @@ class Workspaces:
     async def _bring(self, workspace_id: str, holder: Holder) -> Workspace:
         if self._shelf.holds(workspace_id):
             try:
-                await asyncio.to_thread(self._shelf.mount, workspace_id)
+                await _in_thread(self._shelf.mount, workspace_id, self._sizes.get(holder.pool))
                 self._shelf.touch(workspace_id)
-            except OSError as exc:
-                raise Unavailable(f"the workspace cannot be opened: {exc.strerror}", code="workspace_unavailable") from exc
+                found = self._found(workspace_id, holder)
+                await asyncio.to_thread(found.tree.sweep)
+            except (OSError, msgspec.DecodeError) as exc:
+                why = getattr(exc, "strerror", None) or "what was written down of it is damaged"
+                raise Unavailable(f"the workspace cannot be opened: {why}", code="workspace_unavailable") from exc
         else:
             await self._make(workspace_id, holder)
-        limits = self._shelf.limits(workspace_id)
-        found = Workspace(self, holder, self._shelf.path(workspace_id), self._shelf.owner, limits)
+            found = self._found(workspace_id, holder)
         self._open[workspace_id] = found
         return found
 
+    def _found(self, workspace_id: str, holder: Holder) -> Workspace:
+        return Workspace(self, holder, self._shelf.path(workspace_id), self._shelf.owner, self._shelf.limits(workspace_id))
+
     async def _make(self, workspace_id: str, holder: Holder) -> None:
+        self._check_room()
         size = self._sizes.get(holder.pool, self._size)
         ahead = self._blanks[size]
         blank = ahead.pop() if ahead else await asyncio.to_thread(self._shelf.make_blank, size)
@@ -240,8 +268,9 @@ class Workspaces:
 
     async def _measure(self) -> None:
         for found in list(self._open.values()):
-            if found.uses and not found.is_volume:
-                await found.measure()
+            if found.uses:
+                with suppress(AgentrtError, OSError):  # one that cannot be looked at keeps nobody from the others
+                    await found.measure()
 
     async def _put_away(self, workspace_id: str) -> None:
         """Unmount it. Conflict while somebody has it open."""
@@ -274,3 +303,13 @@ class Workspaces:
             os.close(fd)
         self._idmaps.clear()
         await asyncio.to_thread(self._shelf.close)
+
+
+async def _in_thread(work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """In a thread, to its end: also where nobody waits for that any more, nobody else gets at what it is at work on."""
+    working = asyncio.get_running_loop().run_in_executor(None, partial(work, *args, **kwargs))
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        raise

@@ -10,8 +10,10 @@
 """
 
 import contextlib
+import errno
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from agentrt.kernel import NotFound, Unavailable
 from ..mounts import can_bind, share_tree, unmount, unmount_below
 from .holder import Holder
 from .idmaps import OWNER, open_idmap
+from .loops import is_bound
+from .resizing import copy_volume, fits
 from .tree import Size
 from .volume import make_volume, mount_volume
 
@@ -33,6 +37,7 @@ FILES = "files"
 _ABOUT, _IMAGE, _SALT = "about.json", "volume.img", "salt"
 _LEAST_FREE_MB = 64
 _REMOVE_TIMEOUT_S = 600.0
+_FREED_S = 3.0
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,17 +106,62 @@ class Shelf:
         (blank / _ABOUT).write_bytes(msgspec.json.encode(about))
         blank.rename(self.path(about.id))  # the mount moves along
 
-    def mount(self, workspace_id: str) -> None:
-        """Mount one that is there; NotFound where it is not, Unavailable where it cannot be."""
+    def mount(self, workspace_id: str, size: Size | None = None) -> None:
+        """Mount one that is there, and let it have `size` where it had another and this can be done; NotFound where it is not
+        there, Unavailable where it cannot be mounted. OSError."""
         folder = self.path(workspace_id)
         if not self.holds(workspace_id):
             raise NotFound("there is no such workspace", code="workspace_not_found")
-        if not self.is_volume(workspace_id):
-            return  # a plain folder, made where nothing could be mounted
+        change = self._change(workspace_id, size)
+        if not self.is_volume(workspace_id):  # a plain folder, made where nothing could be mounted
+            if change is not None:
+                self._note(change[1])
+            return
         if not self.can_mount:
             raise Unavailable("this workspace is a volume, which only root can mount", code="workspace_unavailable")
-        if not os.path.ismount(folder / FILES):
-            mount_volume(folder / _IMAGE, folder / FILES)
+        if os.path.ismount(folder / FILES):
+            return
+        alone = change is not None and _let_go(folder / _IMAGE)
+        mount_volume(folder / _IMAGE, folder / FILES)
+        if change is not None:
+            self._resize(*change, alone)
+
+    def _change(self, workspace_id: str, size: Size | None) -> tuple[About, About] | None:
+        """What is written down of one, and what shall be; None where it stays as it is. OSError."""
+        try:
+            about = self._about(workspace_id)
+        except msgspec.DecodeError:  # cut off by a loss of power: its files are there all the same
+            return None
+        wanted = about if size is None else msgspec.structs.replace(about, disk_mb=size.disk_mb, inodes=size.inodes)
+        return (about, wanted) if wanted != about else None
+
+    def _resize(self, about: About, wanted: About, alone: bool) -> None:
+        """Give the mounted volume another size, if what is in it finds room there: it is copied into a blank one, which takes its
+        place when all is in it. After a crash the one or the other is there, whole."""
+        folder, size = self.path(about.id), Size(wanted.disk_mb, wanted.inodes)
+        files, sizes = folder / FILES, {"disk_mb": [about.disk_mb, size.disk_mb], "inodes": [about.inodes, size.inodes]}
+        shrinks = size.disk_mb < about.disk_mb or size.inodes < about.inodes
+        try:
+            if not alone:
+                raise OSError("somebody still holds it")
+            if shrinks and not fits(files, size):
+                raise OSError("too much is in it")
+            blank = self.make_blank(size)
+            try:
+                copy_volume(files, blank / FILES)
+                unmount(blank / FILES)
+                _settle(blank / _IMAGE)
+                unmount(files)
+                (blank / _IMAGE).replace(folder / _IMAGE)
+                self._note(wanted)
+            finally:
+                self.remove(blank)
+        except (OSError, subprocess.SubprocessError, Unavailable) as exc:
+            log.warning("workspace.size_kept", workspace=about.id, reason=str(exc), **sizes)
+        else:
+            log.info("workspace.resized", workspace=about.id, **sizes)
+        if not os.path.ismount(files):
+            mount_volume(folder / _IMAGE, files)
 
     def unmount(self, workspace_id: str) -> None:
         """Put it away; fine where it is not mounted. OSError."""
@@ -132,8 +182,17 @@ class Shelf:
         """How large a plain folder may grow; None for a volume, which sees to that itself. OSError."""
         if self.is_volume(workspace_id):
             return None
-        about = msgspec.json.decode((self.path(workspace_id) / _ABOUT).read_bytes(), type=About)
+        about = self._about(workspace_id)
         return Size(about.disk_mb, about.inodes)
+
+    def _about(self, workspace_id: str) -> About:
+        return msgspec.json.decode((self.path(workspace_id) / _ABOUT).read_bytes(), type=About)
+
+    def _note(self, about: About) -> None:
+        path = self.path(about.id) / _ABOUT
+        part = path.with_suffix(".part")
+        part.write_bytes(msgspec.json.encode(about))
+        part.replace(path)
 
     def used_at(self, workspace_id: str) -> int:
         """0 where it is not there."""
@@ -161,12 +220,11 @@ class Shelf:
                 return
         if self.can_mount:
             unmount(gone / FILES)
-        # rm(1) goes through trees of any depth without following links
-        command = ["rm", "-rf", "--one-file-system", "--", str(gone)]
-        env = {"PATH": os.environ.get("PATH", os.defpath)}
-        done = subprocess.run(command, capture_output=True, timeout=_REMOVE_TIMEOUT_S, env=env, check=False)
-        if done.returncode:
-            raise OSError(f"rm ended with {done.returncode}")
+        if _fails("rm", "-rf", "--one-file-system", "--", str(gone)):
+            # of one user with the code: what that locked away must be unlocked first
+            _fails("chmod", "-R", "u+rwx", "--", str(gone))
+            if code := _fails("rm", "-rf", "--one-file-system", "--", str(gone)):
+                raise OSError(errno.EIO, f"rm ended with {code}")
 
     def close(self) -> None:
         """Unmount everything, and remove blank ones. OSError."""
@@ -177,7 +235,10 @@ class Shelf:
     def _sweep(self) -> None:
         for prefix in (_NEW, _GONE):
             for folder in self.folder.glob(f"{prefix}*"):
-                self.remove(folder)
+                try:
+                    self.remove(folder)
+                except (OSError, subprocess.SubprocessError) as exc:  # no reason to keep anybody from their own
+                    log.warning("workspace.not_removed", folder=folder.name, reason=str(exc))
 
     def _salt(self) -> bytes:
         path = self.folder / _SALT
@@ -197,6 +258,28 @@ class Shelf:
             log.warning("workspace.no_volumes", reason=exc.message)
             self.volumes = False
             return self.make_blank(size)
+
+
+def _fails(*command: str) -> int:
+    """How a program fails that goes through a tree of any depth without following links; 0 where it does not."""
+    env = {"PATH": os.environ.get("PATH", os.defpath)}
+    return subprocess.run(command, capture_output=True, timeout=_REMOVE_TIMEOUT_S, env=env, check=False).returncode
+
+
+def _let_go(image: Path) -> bool:
+    """Whether nobody holds a device over it. The kernel frees one a moment after it was unmounted last."""
+    until = time.monotonic() + _FREED_S
+    while is_bound(image):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _settle(image: Path) -> None:
+    """See it down to the disk."""
+    with image.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _maps_owners(files: Path) -> bool:

@@ -15,10 +15,10 @@ from typing import BinaryIO, Literal
 
 import msgspec
 
-from agentrt.kernel import Invalid, NotFound, TooLarge, Unavailable
+from agentrt.kernel import AgentrtError, Invalid, NotFound, TooLarge, Unavailable
 
 from . import zipping
-from .beneath import checked, explain, full, open_beneath, open_file, open_folder
+from .beneath import CHANGE, checked, explain, full, open_beneath, open_file, open_folder, regain
 from .globs import Pattern
 from .walking import Walk, remove_folder
 
@@ -26,6 +26,7 @@ MIB = 1024 * 1024
 MOST_BYTES = 64 * MIB
 MOST_LISTED, MOST_SEEN, MOST_SNAPSHOT = 10_000, 100_000, 5_000
 PART = ".agentrt-part-"
+"""What names begin with, at the root of a workspace, for as long as their content is not whole. They are not told."""
 
 EntryKind = Literal["file", "folder", "link", "other"]
 
@@ -186,7 +187,7 @@ class Tree:
     def list(self, path: str = ".", *, recursive: bool = False, most: int = MOST_LISTED) -> Listing:
         """What is in a folder. Invalid, NotFound."""
         walk = Walk(self._root, checked(path), deep=recursive, most=most)
-        return _listing(walk, (entry_of(at, found) for at, found in walk))
+        return _listing(walk, (entry_of(at, found) for at, found in _finished(walk)))
 
     def glob(self, pattern: str, path: str = ".", *, most: int = MOST_LISTED) -> Listing:
         """What matches a pattern of `*`, `?`, `[…]` and `**`, relative to `path`; names that begin with a dot only where the
@@ -194,7 +195,7 @@ class Tree:
         base, wanted = checked(path), Pattern(checked(pattern))
         walk = Walk(self._root, base, deep=wanted.deep, most=MOST_SEEN)
         entries: list[Entry] = []
-        for at, found in walk:
+        for at, found in _finished(walk):
             if wanted.matches(at if base == "." else at[len(base) + 1 :]):
                 if len(entries) == most:
                     return Listing(tuple(sorted(entries, key=_path)), False, walk.unnameable)
@@ -208,6 +209,7 @@ class Tree:
             raise Invalid("the workspace itself cannot be deleted as a path", code="invalid_path", param="path")
         folder = open_folder(self._root, folder_path or ".")
         try:
+            regain(folder, CHANGE)
             if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 os.unlink(name, dir_fd=folder)
             elif recursive:
@@ -229,6 +231,7 @@ class Tree:
         try:
             target = self._make_folders(new_parent)
             try:
+                regain(source, CHANGE)
                 if _is_there(target, new_name):
                     explain(FileExistsError(errno.EEXIST, "exists"), to)
                 os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
@@ -239,13 +242,20 @@ class Tree:
         finally:
             os.close(source)
 
+    def sweep(self) -> None:
+        """Remove what a server was about to write when it was killed."""
+        left = [path for path, _ in Walk(self._root, ".", deep=False, most=MOST_SEEN) if path.startswith(PART)]
+        for path in left:
+            with contextlib.suppress(AgentrtError):  # code inside may name its own like this, and nest it as it likes
+                self.delete(path, recursive=True)
+
     def snapshot(self, most: int = MOST_SNAPSHOT) -> Snapshot:
         """The regular files as they are now. Cheap for a small workspace; stops after `most` of whatever is there."""
         walk = Walk(self._root, ".", deep=True, most=most)
         files = {
             path: (found.st_size, found.st_mtime_ns, found.st_ino)
-            for path, found in walk
-            if stat.S_ISREG(found.st_mode) and PART not in path
+            for path, found in _finished(walk)
+            if stat.S_ISREG(found.st_mode)
         }
         return Snapshot(files, walk.complete)
 
@@ -289,6 +299,7 @@ class Tree:
                 try:
                     below = open_beneath(at, part, os.O_RDONLY | os.O_DIRECTORY)
                 except FileNotFoundError:
+                    regain(at, CHANGE)
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(part, 0o755, dir_fd=at)
                     below = open_beneath(at, part, os.O_RDONLY | os.O_DIRECTORY)
@@ -301,17 +312,19 @@ class Tree:
         return at
 
     def _written(self, folder: int, name: str, mode: int, most_bytes: int) -> Iterator["Capped"]:
-        part = PART + os.urandom(8).hex()
-        fd = open_beneath(folder, part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        root, part = self._root, PART + os.urandom(8).hex()
+        regain(root, CHANGE)
+        regain(folder, CHANGE)
+        fd = open_beneath(root, part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(fd, "wb", buffering=0) as file:
                 yield Capped(file, most_bytes)
                 self._give(fd)
                 os.fchmod(fd, mode)
-            os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(part, name, src_dir_fd=root, dst_dir_fd=folder)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(part, dir_fd=folder)
+                os.unlink(part, dir_fd=root)
             raise
 
     def _give(self, fd: int) -> None:
@@ -340,6 +353,10 @@ def entry_of(path: str, found: os.stat_result) -> Entry:
     kinds: dict[int, EntryKind] = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
     kind = kinds.get(stat.S_IFMT(found.st_mode), "other")
     return Entry(path, kind, found.st_size if kind == "file" else 0, found.st_mtime_ns // 1000)
+
+
+def _finished(walk: Walk) -> Iterator[tuple[str, os.stat_result]]:
+    return ((path, found) for path, found in walk if not path.startswith(PART))
 
 
 def _listing(walk: Walk, entries: Iterator[Entry] | list[Entry]) -> Listing:

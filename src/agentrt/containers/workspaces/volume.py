@@ -21,9 +21,10 @@ _DAMAGED = (errno.EUCLEAN, errno.EINVAL, errno.EIO, errno.EBADMSG, getattr(errno
 
 def make_volume(image: Path, disk_mb: int, inodes: int) -> None:
     """A blank volume with `disk_mb` for what is written and at most `inodes` files and folders. Unavailable with the reason."""
-    size = (disk_mb + _JOURNAL_MB + 1) * _MIB + inodes * (_INODE + 8)
-    # one inode per block is all that ext4 can do
-    inodes = max(64, min(inodes, size // _BLOCK * 9 // 10))
+    size = (disk_mb + _JOURNAL_MB + 1) * _MIB
+    # not quite one inode per block, those of the inodes included, is all that ext4 can do
+    inodes = max(64, min(inodes, size // (_BLOCK + _INODE)))
+    size += inodes * (_INODE + 8)
     size -= size % _BLOCK
     try:
         with image.open("xb") as file:

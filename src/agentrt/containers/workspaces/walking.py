@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from agentrt.kernel import Invalid
 
-from .beneath import MOST_PATH, nameable, open_beneath, open_folder
+from .beneath import CHANGE, ENTER, MOST_PATH, nameable, open_beneath, open_folder, regain
 
 DEEPEST = 128
 _LONG = 256
@@ -41,6 +41,7 @@ class Walk:
     def _folder(self, path: str, fd: int) -> Iterator[tuple[str, os.stat_result]]:
         prefix = "" if path == "." else path + "/"
         try:
+            regain(fd, ENTER)
             with os.scandir(fd) as entries:
                 for entry in entries:
                     at = prefix + entry.name
@@ -70,6 +71,7 @@ def remove_folder(parent: int, name: str, depth: int = 0) -> None:
         raise Invalid(f"the folder is nested more than {DEEPEST} deep; remove it with a command", code="too_deep", param="path")
     fd = open_beneath(parent, name, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        regain(fd, CHANGE)
         # as many names at a time as there are: a folder that is being filled must not keep us for ever
         with os.scandir(fd) as entries:
             below = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentrt.kernel import Conflict, Unavailable
+from agentrt.kernel import Conflict, TooLarge, Unavailable
 
 from ..mounts import bind, unmount
 from .holder import Holder
@@ -72,9 +72,18 @@ class Workspace:
         await self._home.forget(self.holder)
 
     async def measure(self) -> None:
-        """Look whether a plain folder holds more than it may."""
+        """Look whether a plain folder holds more than it may; nothing to do for a volume."""
+        if self.is_volume:
+            return
         used = await asyncio.to_thread(self.tree.usage)
         self.tree.full = self.outgrown = used.used_bytes > used.bytes or used.used_inodes > used.inodes
+
+    async def check_room(self) -> None:
+        """TooLarge where a plain folder holds more than it may, until some of it was deleted."""
+        if self.outgrown:
+            await self.measure()
+        if self.outgrown:
+            raise TooLarge("no space left in this workspace: delete some of its files first", code="workspace_full")
 
     async def _give_to(self, uid: int) -> None:
         if self.slots and self.tree.owner != uid:

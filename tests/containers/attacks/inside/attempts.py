@@ -58,6 +58,11 @@ NUMBERS = {
     "nfsservctl": (180, 42),
     "vhangup": (153, 58),
     "personality": (135, 92),
+    "setrlimit": (160, 164),
+    "io_setup": (206, 0),
+    "memfd_secret": (447, 447),
+    "process_madvise": (440, 440),
+    "prlimit64": (302, 261),
 }
 
 

@@ -1,13 +1,15 @@
 """Files of the image and of others; limits."""
 
+import ctypes
 import fcntl
 import os
 import pathlib
 import re
 import resource
 import socket
+import struct
 
-from attempts import attempt, read, write
+from attempts import attempt, call, read, write
 
 
 @attempt
@@ -72,6 +74,7 @@ KERNELS = {"proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2"}
 SAYS_NOTHING = re.compile(
     r"/|/newroot|/null"  # of what lies in memory
     r"|(/run)?/agentrt/[a-z0-9]+(/[a-z0-9]+)*"  # names made up for the box
+    r"|/proc/self/fd/[0-9]+"  # of whoever mounted it
     r"|/var/lib/(docker|containers)/.*|.*/containers/[0-9a-f]{64}/(hostname|hosts|resolv.conf)"  # an engine's own
 )
 
@@ -107,12 +110,43 @@ def learns_the_hosts_name() -> bool:
     return socket.gethostname() != "sandbox"
 
 
+@attempt
+def makes_a_file_that_nobody_can_remove() -> bool:
+    with open("/tmp/forever", "w") as file:
+        flags = struct.unpack("l", fcntl.ioctl(file, 0x80086601, bytes(8)))[0]
+        fcntl.ioctl(file, 0x40086602, struct.pack("l", flags | 0x10))
+        fcntl.ioctl(file, 0x40086602, struct.pack("l", flags))
+    return True
+
+
 # Limits
 
 
 @attempt
 def dumps_core() -> bool:
-    return resource.getrlimit(resource.RLIMIT_CORE)[1] != 0
+    return resource.getrlimit(resource.RLIMIT_CORE)[1] > 1
+
+
+@attempt
+def has_the_machine_look_at_its_core() -> bool:
+    # where the machine has a program for it, the kernel starts that at every crash, outside, whatever the limit is but for 1
+    if resource.getrlimit(resource.RLIMIT_CORE)[0] == 1:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return True
+
+
+@attempt
+def has_the_machine_look_at_its_core_by_an_older_call() -> bool:
+    if resource.getrlimit(resource.RLIMIT_CORE)[0] == 1:
+        call("setrlimit", 4, struct.pack("<QQ", 0, 0))
+    return True
+
+
+@attempt
+def has_the_machine_look_at_its_core_by_an_odd_number() -> bool:
+    if resource.getrlimit(resource.RLIMIT_CORE)[0] == 1:
+        call("prlimit64", 0, ctypes.c_ulong((1 << 32) + 4), struct.pack("<QQ", 0, 0), None)  # the kernel looks at half of it
+    return True
 
 
 @attempt

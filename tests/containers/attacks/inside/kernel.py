@@ -32,6 +32,16 @@ def sets_up_io_uring() -> bool:
 
 
 @attempt
+def takes_of_what_the_machine_has_few() -> bool:
+    return call("io_setup", 1, ctypes.create_string_buffer(8)) >= 0  # of fs.aio-max-nr
+
+
+@attempt
+def hides_memory_from_the_machine() -> bool:
+    return call("memfd_secret", 0) >= 0
+
+
+@attempt
 def adds_a_key() -> bool:
     return call("add_key", b"user", b"attack", b"x", 1, ctypes.c_int(-3)) >= 0
 
@@ -82,7 +92,10 @@ def reads_the_kernels_log() -> bool:
 
 @attempt
 def writes_process_accounts() -> bool:
-    return call("acct", None) == 0
+    try:
+        return call("acct", b"/nowhere/at/all") == 0
+    except OSError as exc:
+        return exc.errno == 2  # no such file: the kernel would have written to one
 
 
 @attempt

@@ -34,6 +34,24 @@ def takes_a_file_of_process_1() -> bool:
 
 
 @attempt
+def puts_memory_of_process_1_aside() -> bool:
+    with open("/proc/self/maps") as lines:
+        start = int(next(lines).split("-")[0], 16)
+    return call("process_madvise", call("pidfd_open", 1, 0), struct.pack("<QQ", start, 4096), 1, 20, 0) >= 0
+
+
+@attempt
+def finds_out_what_process_1_does() -> bool:
+    names = ("auxv", "io", "syscall", "stack", "pagemap", "smaps_rollup", "timerslack_ns", "task/1/environ", "map_files/")
+    for name in names:
+        try:
+            return bool(os.listdir("/proc/1/" + name) if name[-1] == "/" else read("/proc/1/" + name, 8))
+        except OSError:
+            continue
+    return False
+
+
+@attempt
 def compares_itself_with_process_1() -> bool:
     return call("kcmp", os.getpid(), 1, 2, 0, 0) >= 0
 

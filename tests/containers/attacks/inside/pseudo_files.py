@@ -8,7 +8,9 @@ from attempts import attempt, read, write
 
 @attempt
 def sets_where_cores_go() -> bool:
-    return write("/proc/sys/kernel/core_pattern", "|/tmp/x")
+    with open("/proc/sys/kernel/core_pattern", "r+") as place:
+        place.write(place.read())  # as it is: it does no harm
+    return True
 
 
 @attempt

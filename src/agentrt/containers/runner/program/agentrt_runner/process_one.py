@@ -154,7 +154,7 @@ class Runner:
         """Cut a job short. A kernel is asked first, so that it can keep its variables."""
         child.told_to_end = True
         if child is not self._kernel:
-            self._traces.wipe_tree(child.pid, self._spared() - {child.pid})
+            self._traces.wipe_tree(child.pid, self._spared() - {child.pid}, self._resting())
         elif child.kill_at is None:
             child.kill_at = time.monotonic() + INTERRUPT_S
             for number in (signal.SIGINT, signal.SIGCONT):
@@ -216,12 +216,16 @@ class Runner:
         if child is self._kernel:
             strike(child.pid, signal.SIGSTOP)  # its threads too
         if self._jobs:
-            self._traces.wipe_tree(child.pid, self._spared())
+            self._traces.wipe_tree(child.pid, self._spared(), self._resting())
         else:
-            self._traces.wipe_all(self._spared())
+            self._traces.wipe_all(self._spared(), self._resting())
 
     def _spared(self):
         return {child.pid for child in (self._nursery.spare, self._kernel, *self._jobs.values()) if child is not None}
+
+    def _resting(self):
+        """The kernel, where it has no job: its threads have none either."""
+        return {self._kernel.pid} if self._kernel is not None and self._kernel.job is None else set()
 
     def _lost(self, job):
         """Whether variables have gone since the last kernel job; said once."""

@@ -5,7 +5,8 @@ import ctypes
 import os
 import signal
 
-ROUNDS = 4
+ROUNDS = 2
+CROWD = 16
 DUMPABLE, SUBREAPER = 4, 36
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -45,23 +46,30 @@ def everything():
     return _numbers() - {1} if os.getpid() == 1 else descendants(os.getpid())
 
 
-def wipe(find, spared=frozenset()):
-    """Kill what `find` finds until nothing new turns up; those in `spared` live."""
+def wipe(find, spared=frozenset(), resting=frozenset()):
+    """Kill what `find` finds until nothing new turns up; those in `spared` live. Those in `resting` are stopped and stay so."""
+    in_box = os.getpid() == 1
+    crowded = in_box and len(_numbers()) > CROWD
+    if not crowded and (_hunt(find, spared) or not in_box):
+        return
+    # they multiply faster than they are found, or leave us no turn: kill(-1) reaches all of them at one moment
+    strike(-1, signal.SIGSTOP)
+    _hunt(find, spared)
+    for pid in everything() - resting:
+        strike(pid, signal.SIGCONT)
+
+
+def _hunt(find, spared):
+    """Whether nothing new turned up in the end."""
     seen = set()
     for _ in range(ROUNDS):
         fresh = find() - spared - seen
         if not fresh:
-            return
+            return True
         for pid in fresh:
             strike(pid)
         seen |= fresh
-    if os.getpid() == 1:
-        # they multiply faster than they are found: kill(-1) reaches all of them at one moment
-        strike(-1, signal.SIGSTOP)
-        for pid in find() - spared:
-            strike(pid)
-        for pid in spared:
-            strike(pid, signal.SIGCONT)
+    return False
 
 
 def open_if_there(path, flags):

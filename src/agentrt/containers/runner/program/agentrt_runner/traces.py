@@ -3,7 +3,7 @@
 import os
 import time
 
-from .processes import descendants, everything, open_if_there, strike, wipe
+from .processes import descendants, everything, open_if_there, wipe
 
 # process numbers come round again after 32768 of them at the earliest, which nobody makes in this time
 QUICK_S = 0.05
@@ -29,19 +29,22 @@ class Traces:
         if clean:
             self._mark = self._newest()
 
-    def wipe_all(self, spared):
-        """No job runs any more: nothing but `spared` does."""
+    def wipe_all(self, spared, resting):
+        """No job runs any more: nothing but `spared` does, and of that what is `resting` is stopped."""
         newest = self._newest()
         if newest is None or newest != self._mark or time.monotonic() - self._began > QUICK_S:
-            wipe(everything, spared)
+            wipe(everything, spared, resting)
             self._mark = newest
 
-    def wipe_tree(self, pid, spared):
+    def wipe_tree(self, pid, spared, resting):
         """Other jobs run still: what can be told to be of this one ends."""
-        below = descendants(pid)
-        if pid not in spared:
-            strike(pid)
-        wipe(lambda: below | descendants(pid), spared)
+        found = {pid}
+
+        def find():
+            found.update(descendants(pid))
+            return found
+
+        wipe(find, spared, resting)
 
     def _newest(self):
         return None if self._load is None else os.pread(self._load, 128, 0).split()[-1]
