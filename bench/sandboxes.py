@@ -14,7 +14,7 @@ from agentrt.containers.runner import Job, Mode
 from agentrt.containers.sandboxes import Held
 
 from .beside import PRINT, Measure, peers, plain, repeated, start_rate
-from .footprint import available_mib, cgroup_mib
+from .footprint import footprint
 from .ground import Desk, Ground, NoGround, engines_here
 from .kills import kills
 from .load import HERE
@@ -124,18 +124,13 @@ async def refill(ground: Ground) -> Figures:
 
 
 async def memory(ground: Ground) -> Figures:
-    """MiB of an idle box: what the machine has less, or what control groups count, whichever is more."""
+    """MiB of an idle box: what the machine has less for it, beside what its control group counts."""
     figures: Figures = {}
     for name, preload in (("sandbox_memory_mib", ()), ("sandbox_loaded_mib", ("numpy", "pandas"))):
-        less, counted = [], []
-        for _ in range(3):
-            before = await available_mib()
-            async with ground.desk(min=IDLE, max=IDLE, preload=preload) as desk:
-                await desk.warm(IDLE)
-                less.append((before - await available_mib()) / IDLE)
-                counted.append(await cgroup_mib(desk.engine, desk.instance) / IDLE)
-        figures |= {f"{name}.machine": median(less), f"{name}.cgroup": median(counted)}
-        figures[f"{name}.agentrt"] = max(median(less), median(counted))
+        async with ground.desk(min=IDLE, max=IDLE, preload=preload) as desk:
+            await desk.warm(IDLE)
+            boxes = await footprint(desk.engine, desk.instance, IDLE)
+        figures |= {f"{name}.agentrt": boxes.machine / IDLE, f"{name}.cgroup": boxes.cgroup / IDLE}
     return figures
 
 

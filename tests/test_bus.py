@@ -32,7 +32,7 @@ async def test_a_subscriber_is_woken_and_ends_with_the_bus_after_what_it_still_h
                 seen.append(move.run_id)
 
     ready = asyncio.Event()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         group.create_task(read())
         await ready.wait()
         for n in range(3):

@@ -61,7 +61,7 @@ class World:
         """After the block: wait for a signal of a change, until what is awaited holds."""
         with self.bus.subscribe(ConfigChanged) as signals:
             yield
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 async for _ in signals:
                     if holds():
                         return

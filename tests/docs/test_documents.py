@@ -1,16 +1,20 @@
 """What the documents say, against what is so."""
 
+import json
 import re
 import subprocess
 import sys
+import tomllib
 from typing import Any, get_args
 
+import click
 import msgspec
 import pytest
 import yaml
 
 from agentrt.agents import AgentSpec, check
 from agentrt.bus import Signal
+from agentrt.cli.main import COMMANDS, commands
 from agentrt.configs import parse
 from agentrt.events import LiveEvent, StoredEvent
 from agentrt.http import STATUS
@@ -84,6 +88,29 @@ def test_the_picture_shows_every_package(root, pages):
     source = root / "src/agentrt"
     parts = {file.parent.name for file in source.glob("*/__init__.py")} | {file.stem for file in source.glob("[a-z]*.py")}
     assert {part for part in parts if not re.search(rf"\b{part}\b", picture)} == set()
+
+
+def test_the_layers_are_those_that_are_held(root, pages):
+    held = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    shown = pages["docs/architecture.md"].partition("`cli` > ")[2].partition("\n\n")[0]
+    layers = [{"cli"}, *(set(re.findall(r"`(\w+)`", layer)) for layer in shown.split(">"))]
+    # what is not there yet stands in brackets
+    assert layers == [names for layer in held if (names := set(re.findall(r"\w+", re.sub(r"\(\w+\)", "", layer))))]
+
+
+def test_every_command_is_in_the_readme(pages):
+    for name in COMMANDS:
+        (row,) = (line for line in pages["README.md"].splitlines() if re.match(rf"\| `agentrt {name}\b", line))
+        command = commands.get_command(click.Context(commands), name)
+        assert not isinstance(command, click.Group) or {part for part in command.commands if part not in row} == set()
+
+
+def test_every_address_of_the_api_is_explained(root, pages):
+    """Those of an earlier system by their beginnings."""
+    done = subprocess.run([sys.executable, "-m", "agentrt", "openapi"], cwd=root, capture_output=True, check=True)
+    text = re.sub(r"{[^}]*}", "{}", "\n".join(pages.values()))
+    paths = {re.sub(r"{[^}]*}", "{}", path) for path in json.loads(done.stdout)["paths"]}
+    assert {path for path in paths if path not in text and not path.startswith("/api/v1/")} == set()
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/agents.md", "docs/mcp.md", "docs/offline.md"])

@@ -28,6 +28,7 @@ def examples_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSe
     server = LiveServer(home, (), env, free_port())
     try:
         server.wait_healthy()
+        server.wait_connected()
         yield server
         assert server.terminate() == 0, server.log
         assert "Traceback" not in server.log
@@ -38,5 +39,5 @@ def examples_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSe
 
 @pytest.fixture
 def api(examples_server: LiveServer) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=examples_server.url, timeout=20) as client:
+    with httpx2.Client(base_url=examples_server.url, timeout=50) as client:
         yield client

@@ -23,7 +23,7 @@ def test_an_extractor_answers_with_data_whatever_the_caller_asks_for(api):
 
 
 def test_an_errand_goes_on_until_it_is_done(api):
-    run = api.post("/runs?wait=10", json={"agent": "errand", "input": "What is 17 * 24?"}).json()
+    run = api.post("/runs?wait=30", json={"agent": "errand", "input": "What is 17 * 24?"}).json()
     assert (run["mode"], run["status"], run["output"]) == ("autonomous", "completed", {"text": "17 * 24 = 408"})
     called = [step["name"] for step in api.get(f"/runs/{run['id']}/steps").json()["data"] if step["type"] == "tool"]
     assert called == ["calculator", "finish_task"]

@@ -23,8 +23,8 @@ def installed(examples: Path, tmp_path: Path) -> Path:
 
 
 def test_it_brings_a_tool_a_route_and_its_health(serve, installed):
-    with serve(PYTHONPATH=str(installed)) as server, httpx2.Client(base_url=server.url, timeout=20) as api:
-        run = api.post("/runs?wait=10", json={"input": 'use throw_dice with {"count": 3}'}).json()
+    with serve(PYTHONPATH=str(installed)) as server, httpx2.Client(base_url=server.url, timeout=50) as api:
+        run = api.post("/runs?wait=30", json={"input": 'use throw_dice with {"count": 3}'}).json()
         assert run["output"]["text"].startswith("The throw_dice tool answered: ")
         (thrown,) = api.get("/dice").json()
         assert len(thrown) == 3 and set(thrown) <= {1, 2, 3, 4, 5, 6}
@@ -34,6 +34,6 @@ def test_it_brings_a_tool_a_route_and_its_health(serve, installed):
 
 def test_it_is_switched_off_by_its_name(serve, installed):
     off = {"PYTHONPATH": str(installed), "AGENTRT_MODULES__DICE": "false"}
-    with serve(**off) as server, httpx2.Client(base_url=server.url, timeout=20) as api:
+    with serve(**off) as server, httpx2.Client(base_url=server.url, timeout=50) as api:
         assert api.get("/dice").status_code == 404
         assert "dice" not in api.get("/health").json()["modules"]

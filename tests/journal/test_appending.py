@@ -46,7 +46,7 @@ async def test_appends_of_many_runs_are_committed_together(open_journal: OpenJou
         runs = [f"run_{n}" for n in range(200)]
         before = await transactions(journal)
         await asyncio.gather(*(journal.append(run_id, said(run_id, "x")) for run_id in runs))
-        assert await transactions(journal) - before < 20
+        assert await transactions(journal) - before < len(runs) / 2
         assert [await texts(journal, run_id) for run_id in runs] == [[run_id, "x"] for run_id in runs]
         assert await tallied(journal) == dict.fromkeys(runs, 2)
 
@@ -259,10 +259,10 @@ async def test_a_read_only_database_is_a_sentence(open_on_sqlite: OpenJournal) -
 @pytest.mark.anyio
 async def test_all_who_wait_for_a_locked_database_are_refused_after_one_wait(open_on_sqlite: OpenJournal, tmp_path: Path) -> None:
     async with open_on_sqlite() as journal:
-        writing_connection(journal).execute("PRAGMA busy_timeout=100")
+        writing_connection(journal).execute("PRAGMA busy_timeout=500")
         other = sqlite3.connect(tmp_path / "agentrt.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             outcomes = await asyncio.gather(*(journal.append(f"run_{n}", said("x")) for n in range(100)), return_exceptions=True)
         assert {str(outcome) for outcome in outcomes} == {"the database refuses: another process holds it locked"}
         other.execute("ROLLBACK")

@@ -250,7 +250,7 @@ async def test_the_end_is_the_last_that_readers_see_whatever_stands_behind_it_in
         await anext(tail)
         late = e.CancelRequested(reason="request")
         await asyncio.gather(journal.append("run_a", [e.RunCompleted()]), journal.append("run_a", [late]))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             live = [item async for batch in tail for item in batch]
             replayed = [item async for batch in journal.tail("run_a") for item in batch]
         assert isinstance(live[-1].event, e.RunCompleted) and isinstance(replayed[-1].event, e.RunCompleted)

@@ -49,7 +49,7 @@ class Time:
 
 
 def broken(time: Time, **settings: float) -> Breaker:
-    breaker = Breaker(min_calls=2, cooldown_s=5, max_cooldown_s=15, clock=time, **settings)  # type: ignore[arg-type]
+    breaker = Breaker(min_calls=2, cooldown_s=5, max_cooldown_s=15, clock=time, **settings)
     for _ in range(2):
         assert breaker.allow()
         breaker.record(False)

@@ -53,7 +53,7 @@ class Seat:
         )
         return await self.registry.call(ToolCall("call_1", name, arguments), context)
 
-    async def until(self, true: Callable[[], bool], within_s: float = 15.0) -> None:
+    async def until(self, true: Callable[[], bool], within_s: float = 30.0) -> None:
         async with asyncio.timeout(within_s):
             while not true():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

@@ -17,7 +17,7 @@ def exposition(tallies: Tallies, gauges: Mapping[str, float], breakers: Mapping[
 
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(namespace="agentrt", registry=registry)
-    registry.register(_Collector(tallies, gauges, breakers))  # type: ignore[arg-type]  # anything that has `collect` will do
+    registry.register(_Collector(tallies, gauges, breakers))
     return generate_latest(registry)
 
 
