@@ -42,7 +42,12 @@ def test_an_image_is_listed_and_removed_by_its_tag(agentrt: Command, tmp_path: P
         (["remove", "--unused", "x"], {}, 2, "name images, or give --unused"),
         (["list"], {"AGENTRT_CONTAINERS__ENGINE": "none"}, 1, "containers.engine is none in the settings"),
         (["list"], {"AGENTRT_CONTAINERS__ENGINE": "podman"}, 2, "containers in the settings: Invalid enum value 'podman'"),
-        (["build", "--engine", "docker"], {"AGENTRT_CONTAINERS__DOCKER_URL": "unix:///no/such"}, 1, "no container engine at"),
+        (
+            ["build", "--engine", "docker"],
+            {"AGENTRT_CONTAINERS__DOCKER_URL": "unix:///no/such"},
+            1,
+            "No container engine is at its address",
+        ),
         (
             ["build", "--base", "alpine:3", "--engine", "bubblewrap"],
             {},

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -137,6 +137,9 @@ class Pools:
         await asyncio.to_thread(self._starter.uninstall)
         if self._can_mount:
             await asyncio.to_thread(umount_stale, self._runtime)
+        for folder in (self._runtime / "slots", self._runtime):
+            with suppress(OSError):  # what is not empty is somebody else's
+                folder.rmdir()
 
     async def _clear(self) -> None:
         await reconcile(self._engine, self._runtime, self._instance, can_mount=self._can_mount)
