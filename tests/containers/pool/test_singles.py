@@ -33,7 +33,7 @@ async def test_it_is_there_until_it_is_removed_and_its_files_outlive_stop_and_st
         assert made.lease.workspace.tree.read("kept") == b"kept"
         await singles.remove(made.id)
         assert paper.boxes == {} and singles.all() == []
-        with pytest.raises(NotFound, match="there is no container 'vm_"):
+        with pytest.raises(NotFound, match="there is no VM 'vm_"):
             singles.get(made.id)
 
 
