@@ -83,7 +83,7 @@ async def _kill(ground: Ground, lane: Lane, times: int) -> None:
         finally:
             with suppress(ProcessLookupError):
                 server.kill()
-        said = (await server.stdout.read()).split(b"\n")
+        *said, _ = (await server.stdout.read()).split(b"\n")  # what follows the last end of a line is a part of one
         await server.wait()
         lane.wrote |= {int(line.split()[1]) for line in said if line.startswith(b"wrote ")}
         lane.seen |= set(_boxes(lane.runtime))

@@ -67,7 +67,8 @@ def rounds(kills: int, name: str, where: str, home: Path, image: str) -> tuple[s
             else:
                 wrote.add(int(server.stdout.readline().split()[1]))
             server.kill()
-            wrote |= {int(line.split()[1]) for line in server.stdout if line.startswith(b"wrote ")}
+            # its last line may be a part of one
+            wrote |= {int(line.split()[1]) for line in server.stdout if line.startswith(b"wrote ") and line.endswith(b"\n")}
         seen |= {entry.name for entry in (home / "run" / INSTANCE).iterdir()} - {"slots"}
     return seen, wrote
 
