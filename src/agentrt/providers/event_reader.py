@@ -68,7 +68,11 @@ class EventReader(ABC):
             events = self._splitter.feed(piece)
             for data in events:
                 if data:  # nothing is what some send to keep a line warm
-                    self._read(data, out)
+                    before = len(out)
+                    try:
+                        self._take(data, out)
+                    except ModelFailure as failure:
+                        self._take_mended(data, out, before, failure)
                 if self.ended:
                     break
         except (EventTooLarge, LineTooLong):
@@ -91,18 +95,17 @@ class EventReader(ABC):
     def whole(self, body: bytes) -> list[Chunk]:
         """The chunks in one JSON document, which is an event of a stream or a whole answer."""
         out: list[Chunk] = []
-        self._read(body, out)
+        try:
+            self._take(body, out)
+        except ModelFailure as failure:
+            self._take_mended(body, out, 0, failure)
         return out
 
-    def _read(self, data: bytes, out: list[Chunk]) -> None:
-        """One event, whose halves of characters are replaced where they make it unreadable."""
-        before = len(out)
-        try:
-            self._take(data, out)
-        except ModelFailure as failure:
-            if failure.code != "malformed" or len(out) > before or (mended := whole_characters(data)) == data:
-                raise
-            self._take(mended, out)
+    def _take_mended(self, data: bytes, out: list[Chunk], before: int, failure: ModelFailure) -> None:
+        """One event that was no good: halves of characters in it are replaced where they made it unreadable."""
+        if failure.code != "malformed" or len(out) > before or (mended := whole_characters(data)) == data:
+            raise failure
+        self._take(mended, out)
 
     def taken(self, *, worked: bool) -> Usage:
         """What an answer took that broke off: as the provider counted, and at least what has arrived. Where it counted

@@ -110,12 +110,11 @@ class GeminiReader(EventReader):
 
     def whole(self, body: bytes) -> list[Chunk]:
         """The chunks in one JSON document: a piece of a stream, or the array of them that comes without `alt=sse`."""
+        if body.lstrip()[:1] != b"[":
+            return super().whole(body)
         out: list[Chunk] = []
-        if body.lstrip()[:1] == b"[":
-            for piece in self._decoded(_decode_pieces, body):
-                self._take_piece(piece, out)
-        else:
-            self._read(body, out)
+        for piece in self._decoded(_decode_pieces, body):
+            self._take_piece(piece, out)
         return out
 
     def done(self) -> Done:
