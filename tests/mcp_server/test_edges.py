@@ -6,14 +6,10 @@ from typing import Any
 import httpx2
 import pytest
 
-MODERN, OLDER = "2026-07-28", "2025-11-25"
+from fixtures.mcp_hello import HELLO, OLDER
+
+MODERN = "2026-07-28"
 BOTH = "application/json, text/event-stream"
-HELLO = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {"protocolVersion": OLDER, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
-}
 
 
 @pytest.fixture

@@ -8,17 +8,11 @@ import pytest
 
 from agentrt.kernel import Principal
 from agentrt.mcp_server.visits import Visits
+from fixtures.mcp_hello import HELLO, OLDER
 
 pytestmark = pytest.mark.anyio
 
 ADA, BOB = Principal(user="ada"), Principal(user="bob")
-OLDER = "2025-11-25"
-HELLO = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {"protocolVersion": OLDER, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
-}
 
 
 def open_of(visits: Visits) -> list[str]:

@@ -1,6 +1,7 @@
 """What attempts cost that never became an answer: they count, they are told apart, and they are kept within the budget."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,17 +23,23 @@ def failed_in(events: list[e.StoredEvent]) -> e.ModelFailed:
     return failed
 
 
+def hands_over(to: str, then: Callable[..., Said]) -> Callable[[object], Said]:
+    """A model that fails at once, and hands over to another."""
+
+    async def answer(ask: object) -> Said:
+        yield [Retrying(**TOLD, wait_s=0.0, provider="offline", model="offline", next=to)]
+        async for batch in then(ask):
+            yield batch
+
+    return answer
+
+
 async def test_a_model_that_was_left_before_its_first_word_is_not_taken_for_free(houses_on_each: Houses) -> None:
     houses = houses_on_each
     houses.prices |= {"offline/*": PRICE, "acme/a": PRICE}
     hangs = Held()
 
-    async def hands_over(ask: object) -> Said:
-        yield [Retrying(**TOLD, wait_s=0.0, provider="offline", model="offline", next="acme/a")]
-        async for batch in hangs(ask):  # type: ignore[arg-type]
-            yield batch
-
-    houses.model.will(hands_over)
+    houses.model.will(hands_over("acme/a", hangs))
     async with houses.open() as house:
         live = await house.start("four bytes are a token")
         await hangs.showing.wait()
@@ -46,12 +53,7 @@ async def test_a_model_that_was_left_before_its_first_word_is_not_taken_for_free
 async def test_an_unknown_price_of_a_model_that_was_left_is_not_zero(houses: Houses) -> None:
     hangs = Held()
 
-    async def hands_over(ask: object) -> Said:
-        yield [Retrying(**TOLD, wait_s=0.0, provider="offline", model="offline", next="nobody/knows")]
-        async for batch in hangs(ask):  # type: ignore[arg-type]
-            yield batch
-
-    houses.model.will(hands_over)
+    houses.model.will(hands_over("nobody/knows", hangs))
     async with houses.open() as house:
         live = await house.start()
         await hangs.showing.wait()

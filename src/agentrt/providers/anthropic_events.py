@@ -55,23 +55,8 @@ class Event(msgspec.Struct, gc=False):
 
 decode = msgspec.json.Decoder(Event).decode
 
-_OURS = frozenset(
+OURS = frozenset(
     {"message_start", "message_delta", "message_stop", "message", "error"}
     | {"content_block_start", "content_block_delta", "content_block_stop"}
 )
-
-
-class _Named(msgspec.Struct, gc=False):
-    type: str = ""
-
-
-_decode_name = msgspec.json.Decoder(_Named).decode
-
-
-def is_foreign(data: bytes) -> bool:
-    """Whether this is an event of a type that says nothing to us: it may have anything in fields of our names."""
-    try:
-        name = _decode_name(data).type
-    except msgspec.ValidationError:
-        return False
-    return bool(name) and name not in _OURS
+"""Types of events that say something to us."""

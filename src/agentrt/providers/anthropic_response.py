@@ -12,12 +12,13 @@ from agentrt.events import ReasoningDelta, TextDelta, ToolCallDelta
 from agentrt.messages import Message, Usage
 
 from .anthropic_blocks import Block, Blocks
-from .anthropic_events import Delta, Event, Refusal, SpentTokens, decode, is_foreign
+from .anthropic_events import OURS, Delta, Event, Refusal, SpentTokens, decode
 from .client import Chunk, Done, ModelAsk
 from .errors import ModelFailure
 from .estimate import tokens_asked, tokens_in
 from .event_reader import EventReader
 from .failures import clean, in_stream
+from .foreign_events import is_foreign
 from .sse import SseSplitter
 
 _STOPS = {
@@ -92,7 +93,7 @@ class AnthropicReader(EventReader):
         try:
             event = decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-            if isinstance(exc, msgspec.ValidationError) and is_foreign(data):
+            if isinstance(exc, msgspec.ValidationError) and is_foreign(data, OURS):
                 return
             raise self._malformed(clean(str(exc), self._secrets)) from exc
         match event.type:

@@ -41,7 +41,7 @@ class Response(msgspec.Struct, gc=False):
 
 
 class Event(msgspec.Struct, gc=False):
-    """Any event of a stream. Other events than ours may have anything in fields of these names: see `is_foreign`."""
+    """Any event of a stream. Other events than ours may have anything in fields of these names."""
 
     type: str = ""
     output_index: int = 0
@@ -55,24 +55,12 @@ class Event(msgspec.Struct, gc=False):
     object: str | None = None
 
 
-class _Named(msgspec.Struct, gc=False):
-    type: str = ""
-
-
 decode = msgspec.json.Decoder(Event).decode
 decode_response = msgspec.json.Decoder(Response).decode
-_decode_name = msgspec.json.Decoder(_Named).decode
-_OURS = frozenset(
+
+OURS = frozenset(
     {"error", "response.completed", "response.incomplete", "response.failed"}
     | {"response.output_item.added", "response.output_item.done", "response.output_text.delta", "response.refusal.delta"}
     | {"response.function_call_arguments.delta", "response.reasoning_summary_text.delta", "response.reasoning_text.delta"}
 )
-
-
-def is_foreign(data: bytes) -> bool:
-    """Whether this is an event of a type that says nothing to us: it may have anything in fields of our names."""
-    try:
-        name = _decode_name(data).type
-    except msgspec.ValidationError:
-        return False
-    return bool(name) and name not in _OURS
+"""Types of events that say something to us."""

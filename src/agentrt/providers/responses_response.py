@@ -16,7 +16,8 @@ from .errors import ModelFailure
 from .estimate import tokens_asked, tokens_in
 from .event_reader import EventReader
 from .failures import clean, in_stream
-from .responses_events import Event, Response, SpentTokens, decode, decode_response, is_foreign
+from .foreign_events import is_foreign
+from .responses_events import OURS, Event, Response, SpentTokens, decode, decode_response
 from .responses_items import Item, Items, refuses
 from .sse import SseSplitter
 
@@ -70,7 +71,7 @@ class ResponsesReader(EventReader):
         try:
             event = decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-            if isinstance(exc, msgspec.ValidationError) and is_foreign(data):
+            if isinstance(exc, msgspec.ValidationError) and is_foreign(data, OURS):
                 return
             raise self._malformed(str(exc)) from exc
         match event.type:
