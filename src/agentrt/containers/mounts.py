@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -62,6 +63,13 @@ def unmount_all(target: Path) -> None:
     """The same for everything that is mounted there, one on top of the other."""
     while unmount(target):
         pass
+
+
+def clear_place(place: Path) -> None:
+    """Take away a folder that was made to mount something on; what cannot go stays."""
+    with suppress(OSError):
+        unmount_all(place)
+        place.rmdir()
 
 
 def bind(source: int | Path, target: Path, *, userns: int = -1, read_only: bool = False) -> None:

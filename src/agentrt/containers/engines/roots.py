@@ -14,11 +14,10 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from ..mounts import unmount_all
+from ..mounts import clear_place, unmount_all
 
 _PATIENCE_S = 10.0
 _MARK = "view-"
-
 log = structlog.get_logger()
 
 
@@ -58,7 +57,7 @@ class Roots:
         """Unmount what was mounted here; boxes that run keep what they see."""
         with self._lock:
             for place in self._views:
-                _clear(place)
+                clear_place(place)
             self._views.clear()
 
     def _stands(self, place: Path, rootfs: Path) -> bool:
@@ -91,7 +90,7 @@ class Roots:
         """Take away what a server that was killed has left."""
         with suppress(FileNotFoundError):
             for place in list(self.folder.iterdir()):
-                _clear(place)
+                clear_place(place)
         self._swept = True
 
 
@@ -106,9 +105,3 @@ def _mark(image: Path) -> str:
 def _identity(folder: Path) -> tuple[int, int]:
     found = folder.stat()
     return found.st_dev, found.st_ino
-
-
-def _clear(place: Path) -> None:
-    with suppress(OSError):
-        unmount_all(place)
-        place.rmdir()

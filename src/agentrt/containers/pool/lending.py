@@ -13,7 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from ..engines import Mount
-from ..mounts import NODEV, NOSUID, READ_ONLY, mount, unmount_all
+from ..mounts import NODEV, NOSUID, READ_ONLY, clear_place, mount
 
 log = structlog.get_logger()
 
@@ -33,13 +33,13 @@ class Lender:
 
     def take_back(self, box_id: str) -> None:
         for count in range(len(self._mounts)):
-            _clear(self._place / f"{box_id}-{count}")
+            clear_place(self._place / f"{box_id}-{count}")
 
     def clear(self) -> None:
         """Take back everything, also what a server that was killed has left."""
         with suppress(FileNotFoundError):
             for place in list(self._place.iterdir()):
-                _clear(place)
+                clear_place(place)
             self._place.rmdir()
 
     def _shown(self, lent: Mount, place: Path) -> Mount:
@@ -49,7 +49,7 @@ class Lender:
             _overlay(lent.source, self._place / _EMPTY, place)
         except OSError as error:
             log.warning("folder.path_shows", folder=lent.target, reason=str(error))
-            _clear(place)
+            clear_place(place)
             return lent
         return replace(lent, source=place)
 
@@ -62,9 +62,3 @@ def _overlay(folder: Path, empty: Path, place: Path) -> None:
         mount("overlay", place, "overlay", NOSUID | NODEV | READ_ONLY, f"lowerdir=/proc/self/fd/{fd}:{empty}")
     finally:
         os.close(fd)
-
-
-def _clear(place: Path) -> None:
-    with suppress(OSError):
-        unmount_all(place)
-        place.rmdir()

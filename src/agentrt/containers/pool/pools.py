@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
@@ -22,7 +22,7 @@ from .outlet import NoOutlet, Outlet
 from .pool import Pool
 from .reconcile import reconcile
 from .singles import Singles
-from .slots import Slots
+from .slots import Slots, remove_runtime
 from .starting import Starter
 from .supplies import Supplies
 
@@ -137,9 +137,7 @@ class Pools:
         await asyncio.to_thread(self._starter.uninstall)
         if self._can_mount:
             await asyncio.to_thread(umount_stale, self._runtime)
-        for folder in (self._runtime / "slots", self._runtime):
-            with suppress(OSError):  # what is not empty is somebody else's
-                folder.rmdir()
+        remove_runtime(self._runtime)
 
     async def _clear(self) -> None:
         await reconcile(self._engine, self._runtime, self._instance, can_mount=self._can_mount)

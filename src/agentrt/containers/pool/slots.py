@@ -100,6 +100,12 @@ class Slots:
         raise AssertionError("unreachable")
 
 
+def remove_runtime(runtime: Path) -> None:
+    """Remove the folders of a server that ends; what is not empty is somebody else's."""
+    for folder in (runtime / "slots", runtime):
+        _rmdir(folder)
+
+
 def remove_folders(runtime: Path, box_id: str) -> None:
     """Remove what a box had on disk. A folder that something is still mounted on stays, for the next start to clear."""
     for folder in ("workspace", "skills"):
