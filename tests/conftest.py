@@ -14,6 +14,7 @@ pytest_plugins = [
     "fixtures.postgres",
     "fixtures.live_server",
     "fixtures.code_server",
+    "fixtures.npm",
     "upstreams.http_upstream",
     "upstreams.openai_upstream",
 ]
