@@ -64,6 +64,11 @@ def test_what_a_code_pool_cannot_do_is_a_clear_400(as_user: Clients, body: dict[
         assert (answer.status_code, answer.json()["code"]) == (400, code), answer.text
 
 
+def test_a_session_without_a_name_is_refused_by_the_name_of_the_field_that_was_sent(as_user: Clients) -> None:
+    refused = as_user("").post(f"{POOL}/acquire", json={"user_id": "u", "session_id": ""})
+    assert (refused.status_code, refused.json()["param"]) == (400, "session_id")
+
+
 def test_two_names_that_begin_alike_are_two_users(as_user: Clients) -> None:
     refused = as_user("").post(f"{POOL}/acquire", json={"user_id": "u" * 256})
     assert (refused.status_code, refused.json()["param"]) == (400, "user_id")

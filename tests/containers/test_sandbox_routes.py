@@ -78,7 +78,9 @@ def test_every_execution_is_a_run_that_can_be_looked_at(desk: Desks) -> None:
     events = mine.client.get(f"/runs/{run_id}/events").text
     for name in ("run_started", "tool_started", "tool_stdout", "artifact_created", "tool_completed", "run_completed"):
         assert f"event: {name}\n" in events
-    (line,) = mine.client.get(f"{mine.path}/log").json()["data"]
+    log = mine.client.get(f"{mine.path}/log").json()
+    (line,) = log["data"]
+    assert (log["first_id"], log["last_id"]) == (line["run_id"], line["run_id"])
     assert (line["run_id"], line["exit_code"]) == (run_id, 0)
 
 
@@ -164,11 +166,14 @@ def test_files_go_in_and_out(desk: Desks) -> None:
     assert [(entry["path"], entry["type"]) for entry in listed["data"]] == [
         ("data", "folder"), ("data/in.bin", "file"), ("out.txt", "file"),
     ]  # fmt: skip
+    assert (listed["first_id"], listed["last_id"]) == ("data", "out.txt")
     found = mine.client.get(f"{mine.path}/files", params={"glob": "**/*.bin"}).json()["data"]
     assert [entry["path"] for entry in found] == ["data/in.bin"]
     packed = zipfile.ZipFile(io.BytesIO(mine.client.get(f"{mine.path}/zip").content))
     assert packed.namelist() == ["data/in.bin", "out.txt"]
     assert mine.client.delete(f"{mine.path}/files/data").status_code in (400, 409)
+    mistyped = mine.client.delete(f"{mine.path}/files/data", params={"recursiv": True})
+    assert (mistyped.status_code, mistyped.json()["param"]) == (400, "recursiv")
     assert mine.client.delete(f"{mine.path}/files/data", params={"recursive": True}).status_code == 204
     assert mine.client.get(f"{mine.path}/files/data/in.bin").status_code == 404
 

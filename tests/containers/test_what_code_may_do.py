@@ -64,10 +64,23 @@ def test_figures_become_pictures_that_can_be_downloaded(desk: Desks) -> None:
     assert mine.client.get(f"/v1/files/{figure['file']}/content").content.startswith(b"\x89PNG")
 
 
+def test_who_asks_for_its_name_and_its_home_has_both(desk: Desks) -> None:
+    done = desk("greta").run("import getpass, pathlib\nf'{getpass.getuser()} {pathlib.Path.home()}'")
+    assert done["result"] == "'coderunner /workspace'"
+
+
 def test_only_so_many_files_are_kept(desk: Desks) -> None:
     done = desk("gina").run("for n in range(30): open(f'{n:02}.txt', 'w').write(str(n))\nopen('.hidden', 'w').write('no')")
     assert [made["name"] for made in done["artifacts"]] == [f"{n:02}.txt" for n in range(20)]
     assert done["not_kept"] == [f"{n:02}.txt" for n in range(20, 30)]
+
+
+def test_beside_thousands_of_files_a_new_one_is_kept_all_the_same(desk: Desks) -> None:
+    mine = desk("gitta")
+    mine.run("import os\nos.makedirs('data/images')\nfor n in range(6000): open(f'data/images/{n}', 'w').close()", timeout_s=60)
+    done = mine.run("open('chart.png', 'w').write('drawn')\nopen('data/images/7', 'w').write('seen or not')")
+    assert "chart.png" in [made["name"] for made in done["artifacts"]]
+    assert {made["name"] for made in done["artifacts"]} <= {"chart.png", "data/images/7"}
 
 
 def test_links_and_fifos_are_no_artifacts(desk: Desks) -> None:

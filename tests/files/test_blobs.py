@@ -1,5 +1,4 @@
 import asyncio
-import io
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -8,11 +7,11 @@ import pytest
 
 from agentrt.db import Database, metadata
 from agentrt.files import Blobs
-from agentrt.kernel import SYSTEM, Conflict, NotFound, Principal, SystemClock, TooLarge, Unavailable
+from agentrt.kernel import SYSTEM, Conflict, Invalid, NotFound, Principal, SystemClock, TooLarge, Unavailable
 
 pytestmark = pytest.mark.anyio
 
-OpenBlobs = Callable[[], AbstractAsyncContextManager[Blobs]]
+OpenBlobs = Callable[..., AbstractAsyncContextManager[Blobs]]
 
 
 def on_disk(folder: Path) -> list[Path]:
@@ -108,23 +107,22 @@ async def nothing_began(run_ids: Sequence[str]) -> set[str]:
 async def test_what_is_streamed_in_is_the_same_file_as_what_came_at_once(open_blobs: OpenBlobs, tmp_path: Path) -> None:
     data = bytes(range(256)) * 20_000
     async with open_blobs() as blobs:
-        taken = await blobs.take(SYSTEM, "run_a", io.BytesIO(data), "image/png", "chart.png")
-        assert (taken.size, taken.name, taken.media_type) == (len(data), "chart.png", "image/png")
-        assert taken.id == await blobs.put(SYSTEM, "run_a", data, "image/png", "chart.png")
-        assert (await blobs.get(SYSTEM, taken.id))[1] == data
+        blob, stored = await blobs.get(SYSTEM, await uploaded(blobs, data, "chart.png"))
+        assert (blob.size, blob.name, blob.media_type, stored) == (len(data), "chart.png", "text/plain", data)
+        await blobs.put(SYSTEM, "run_a", data, "image/png", "chart.png")
     assert len(on_disk(tmp_path / "files")) == 1
 
 
 async def test_what_is_too_large_or_breaks_off_leaves_nothing(open_blobs: OpenBlobs, tmp_path: Path) -> None:
-    async with open_blobs() as blobs:
+    async with open_blobs(max_upload_bytes=3_000_000) as blobs:
         with pytest.raises(TooLarge) as refused:
-            await blobs.take(SYSTEM, "run_a", io.BytesIO(bytes(1001)), "text/plain", most_bytes=1000)
+            await uploaded(blobs, bytes(3_000_001))
         assert refused.value.code == "file_too_large"
         with pytest.raises(LookupError):
             async with blobs.receiving() as upload:
                 await upload.write(bytes(3_000_000))
                 raise LookupError
-        await blobs.take(SYSTEM, "run_a", io.BytesIO(bytes(1000)), "text/plain", most_bytes=1000)
+        await uploaded(blobs, bytes(3_000_000))
     assert len(on_disk(tmp_path / "files")) == 1
 
 
@@ -174,6 +172,9 @@ async def test_uploads_are_listed_in_pages_both_ways(open_blobs: OpenBlobs) -> N
         rest = await blobs.list(SYSTEM, limit=5, after=ids[3])
         assert ([blob.id for blob in rest.blobs], rest.has_more) == ([ids[2], ids[1], ids[0]], False)
         assert [blob.id for blob in (await blobs.list(SYSTEM, order="asc", after=ids[1])).blobs] == ids[2:]
+        with pytest.raises(Invalid) as refused:
+            await blobs.list(SYSTEM, after="file.txt")
+        assert refused.value.param == "after"
         assert [blob.id for blob in (await blobs.list(SYSTEM, purpose="vision")).blobs] == [ids[3], ids[1]]
 
 

@@ -118,6 +118,7 @@ def test_code_that_fails_says_why(client: openai.OpenAI) -> None:
     said = answer(ask(client, ASK + "1 / 0", "unlucky"))
     assert "ZeroDivisionError" in said
     assert "exit code 3" in answer(ask(client, "Run this shell command: exit 3", "unlucky"))
+    assert "memory limit" in answer(ask(client, ASK + "many = [b'x' * 10**7 for _ in range(1000)]", "unlucky"))
 
 
 def test_nothing_that_is_mounted_tells_where_the_server_and_its_files_lie(client: openai.OpenAI, code_server: CodeServer) -> None:

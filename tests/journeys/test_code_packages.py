@@ -1,6 +1,8 @@
 """Packages are installed where the operator allows it, from the operator's own folder."""
 
+import io
 import json
+import os
 import time
 import zipfile
 from pathlib import Path
@@ -57,9 +59,38 @@ def test_a_package_is_installed_and_imported(serve_code: Any, wheels: Path, tmp_
         assert "hello from a wheel" in ask(server, "Execute this Python code: import greeting; print(greeting.greet())")
         shell = "Run this shell command: python3 -c 'import greeting; print(greeting.greet())'"
         assert "hello from a wheel" in ask(server, shell)
+        ask(server, "Run this shell command: echo mine > notes.txt")
+        with server.client("ada") as http:
+            (box,) = http.get("/sandboxes").json()["data"]
+            packed = zipfile.ZipFile(io.BytesIO(http.get(f"/sandboxes/{box['id']}/zip").content))
+        assert packed.namelist() == ["notes.txt"]
         assert "failed" in ask(server, install("nobody-has-this"))
         for bad in ("--index", "../evil", "https://example.com/x.whl", "a; touch b"):
             assert "names no package" in ask(server, install(bad))
+
+
+def test_what_is_in_the_way_of_packages_keeps_no_tool_from_mending_it(serve_code: Any, wheels: Path, tmp_path: Path) -> None:
+    env = {"AGENTRT_CONFIG": configured(tmp_path / "agents", "true"), "AGENTRT_CONTAINERS__WHEELS_DIR": str(wheels)}
+    with serve_code(**env) as server, server.client("ada") as http:
+        ask(server, "Run this shell command: rm -r .packages; touch .packages")
+        (box,) = http.get("/sandboxes").json()["data"]
+        assert http.post(f"/sandboxes/{box['id']}/release").status_code == 204
+        assert "still works" in ask(server, "Run this shell command: echo still works")
+        assert "deleted .packages" in ask(server, "use delete_file with " + json.dumps({"path": ".packages"}))
+        assert "failed" not in ask(server, install("greeting"))
+
+
+def test_an_installation_that_is_cut_off_leaves_nothing_behind(serve_code: Any, wheels: Path, tmp_path: Path) -> None:
+    os.mkfifo(wheels / "stuck-1.0-py3-none-any.whl")
+    env = {"AGENTRT_CONFIG": configured(tmp_path / "agents", "true"), "AGENTRT_CONTAINERS__WHEELS_DIR": str(wheels)}
+    with serve_code(**env) as server, server.client("ada") as http:
+        ask(server, "Run this shell command: true")
+        (session,) = http.get("/sessions").json()["data"]
+        run = http.post("/runs", json={"input": install("stuck"), "session_id": session["id"]}).json()
+        with http.stream("GET", f"/runs/{run['id']}/events") as events:
+            assert any("Processing" in line for line in events.iter_lines())
+        assert http.post(f"/runs/{run['id']}/cancel").status_code == 200
+        assert "[.packages]" in ask(server, "Run this shell command: echo [$(ls -A)]")
 
 
 def test_where_it_is_not_allowed_the_tool_is_not_there(serve_code: Any, wheels: Path, tmp_path: Path) -> None:

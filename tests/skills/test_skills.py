@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +30,7 @@ def write_skill(folder: Path, text: str = "---\nname: {name}\ndescription: About
 def skills(tmp_path: Path) -> Skills:
     write_skill(tmp_path / "shared" / "alpha")
     write_skill(tmp_path / "shared" / "beta")
-    return Skills(tmp_path / "shared", tmp_path / "agents", tmp_path / "views")
+    return Skills(tmp_path / "shared", tmp_path / "agents", tmp_path / "views", keep_s=0)
 
 
 def names(skills: Skills, agent: AgentSpec) -> list[str]:
@@ -148,6 +149,25 @@ def test_a_folder_that_describes_nothing_is_said_and_does_no_harm_to_the_others(
     assert {bad.folder for bad in found.bad} == {"empty", "none", "thief", "climber"}
 
 
+def test_names_that_are_no_text_keep_nobody_from_the_rest(skills: Skills, tmp_path: Path) -> None:
+    """Archives of other systems have them: bytes that are no UTF-8, and what is longer than a folder may be called."""
+    alpha, shared = os.fsencode(tmp_path / "shared" / "alpha"), os.fsencode(tmp_path / "shared")
+    Path(os.fsdecode(alpha + b"/caf\xe9.txt")).write_text("coffee")
+    for folder, head in (
+        (b"th\xe9", "description: Tea."),
+        (b"long", "name: " + 64 * "\N{GRINNING FACE}" + "\ndescription: It."),
+    ):
+        os.mkdir(shared + b"/" + folder)
+        Path(os.fsdecode(shared + b"/" + folder + b"/SKILL.md")).write_text(f"---\n{head}\n---\nDo it.\n")
+    os.mkdir(shared + b"/caf\xe9")
+    assert "th" in names(skills, ALL) and len(names(skills, ALL)) == 4
+    said = [skills.section(ALL), ask(skills, '{"name": "alpha"}').text, SkillsModule(skills).health().detail]
+    assert json.loads(json.dumps(said, ensure_ascii=False).encode()) == said
+    view = skills.view(ALL)
+    assert view is not None and sorted(folder.name for folder in view.iterdir()) == names(skills, ALL)
+    assert Path(os.fsdecode(os.fsencode(view) + b"/alpha/caf\xe9.txt")).read_text() == "coffee"
+
+
 def test_a_skill_that_is_saved_is_used_within_a_second(skills: Skills, tmp_path: Path) -> None:
     assert names(skills, ALL) == ["alpha", "beta"]
     write_skill(tmp_path / "shared" / "new")
@@ -219,6 +239,42 @@ def test_what_a_former_process_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / "views" / "old").mkdir(parents=True)
     Skills(tmp_path / "shared", tmp_path / "agents", tmp_path / "views")
     assert not (tmp_path / "views").exists()
+
+
+def test_a_view_that_is_out_of_date_goes_once_no_sandbox_sees_it(skills: Skills, tmp_path: Path) -> None:
+    async def main() -> None:
+        seen: set[Path] = set()
+        views = [skills.view(ALL)]
+        kept = skills.view(AgentSpec(name="other", skills=("beta",)))
+        for text in ("one", "three"):
+            (tmp_path / "shared" / "alpha" / "more.md").write_text(text)
+            views.append(skills.view(ALL))
+        first, _, newest = views
+        assert first and newest and kept
+        seen.add(first)
+        async with SkillsModule(skills, lambda: seen, tidy_s=0.01):
+            await until(lambda: set((tmp_path / "views").iterdir()) == {first, newest, kept})
+            seen.clear()
+            await until(lambda: not first.exists())
+            assert (newest / "alpha" / "more.md").read_text() == "three" and (kept / "beta" / "SKILL.md").exists()
+        assert not (tmp_path / "views").exists()
+
+    asyncio.run(main())
+
+
+def test_a_view_that_was_just_given_away_is_left_alone(skills: Skills, tmp_path: Path) -> None:
+    patient = Skills(tmp_path / "shared", tmp_path / "agents", tmp_path / "views")
+    view = patient.view(ALL)
+    (tmp_path / "shared" / "alpha" / "more.md").write_text("more")
+    assert patient.view(ALL) != view
+    patient.tidy(())
+    assert view is not None and view.exists()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 def test_health_says_which_folder_cannot_be_used(skills: Skills, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def given(name: str, arguments: Mapping[str, Any]) -> Given:
         raise Invalid(f"{name}: {_lowered(str(exc))}", code="invalid_arguments") from None
 
 
-def checked_code(code: str, what: Literal["code", "command"]) -> str:
+def check_code(code: str, what: Literal["code", "command"]) -> None:
     """Invalid for none, too much of it, or what no program holds."""
     if not code.strip():
         raise Invalid(f"there is no {what} to execute", code="no_code", param=what)
@@ -99,7 +99,6 @@ def checked_code(code: str, what: Literal["code", "command"]) -> str:
         code.encode()
     except UnicodeEncodeError:
         raise Invalid(f"the {what} is not valid Unicode: it holds half of a surrogate pair", param=what) from None
-    return code
 
 
 def wall_limit(wanted: float | None, allowed: float, left: float) -> float:

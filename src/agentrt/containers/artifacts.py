@@ -1,7 +1,7 @@
 """Files that an execution made or changed, kept beyond the life of the workspace."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from mimetypes import guess_type
 
 import msgspec
@@ -11,27 +11,21 @@ from agentrt.files import Blobs
 from agentrt.kernel import AgentrtError, Principal
 from agentrt.tools import Artifact
 
+from .spec import MIB
 from .workspaces import Snapshot, Tree
 
 log = structlog.get_logger()
 
-MIB = 1024 * 1024
+# of what one execution wrote: files, bytes of each, bytes of all
+MOST_FILES, MOST_EACH, MOST_BYTES = 20, 20 * MIB, 64 * MIB
 UNKNOWN = "application/octet-stream"
 SMALL = 100  # files: so many are looked at faster than a thread is woken
 MOST_TOLD = 100
 
 
-class Caps(msgspec.Struct, frozen=True):
-    """How much of what one execution wrote is kept: files, bytes of each, bytes of all."""
-
-    files: int = 20
-    each: int = 20 * MIB
-    total: int = 64 * MIB
-
-
 class Made(msgspec.Struct, frozen=True):
     """The artifacts of an execution; `left_out` are the paths of files that were not kept, the first of them, and there are
-    `more`. Not `complete`: the workspace holds too many files to tell what changed."""
+    `more`. Not `complete`: the workspace holds too many files to tell all that changed."""
 
     artifacts: tuple[Artifact, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -48,28 +42,20 @@ async def look(tree: Tree, before: Snapshot | None = None) -> Snapshot:
     return await asyncio.to_thread(tree.snapshot)
 
 
-def shown(paths: Iterable[str]) -> list[str]:
-    """Without what is hidden, or made by tools for themselves."""
-    return [path for path in paths if not any(part[0] == "." or part in _ASIDE for part in path.split("/"))]
-
-
-_ASIDE = frozenset(("__pycache__", "node_modules"))
-
-
 class Keeper:
     """Stores what executions made."""
 
-    def __init__(self, blobs: Blobs, caps: Caps | None = None) -> None:
-        self._blobs, self._caps = blobs, caps or Caps()
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
 
     async def keep(self, who: Principal, run_id: str, tree: Tree, paths: Sequence[str]) -> Made:
         """Store these files of a workspace for a run. One that cannot be read or stored is left out, and no error."""
         kept: list[Artifact] = []
         left_out: list[str] = []
-        room = self._caps.total
+        room = MOST_BYTES
         for path in paths:
-            most = min(room, self._caps.each)
-            artifact = await self._keep(who, run_id, tree, path, most) if len(kept) < self._caps.files else None
+            most = min(room, MOST_EACH)
+            artifact = await self._keep(who, run_id, tree, path, most) if len(kept) < MOST_FILES else None
             if artifact is None:
                 left_out.append(path)
             else:

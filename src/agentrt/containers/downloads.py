@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import posixpath
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from urllib.parse import quote
 
+from .tool_defs import PACKAGES
 from .workspaces import Tree
 
 PIECE = 262_144
@@ -27,8 +29,8 @@ async def pieces_of(tree: Tree, path: str) -> AsyncIterator[bytes]:
 
 
 async def zip_of(tree: Tree, path: str) -> AsyncIterator[bytes]:
-    """The files below a folder as a zip. Invalid, NotFound, TooLarge before the first byte."""
-    packed = await asyncio.to_thread(tree.zip, path)
+    """The files below a folder as a zip, without installed packages. Invalid, NotFound, TooLarge before the first byte."""
+    packed = await asyncio.to_thread(tree.zip, path, without=posixpath.basename(PACKAGES))
 
     async def pieces() -> AsyncIterator[bytes]:
         while piece := await asyncio.to_thread(_next, packed):

@@ -9,8 +9,8 @@ from agentrt.messages import Text, ToolCall, ToolResult
 from agentrt.tools import CallContext
 
 from . import arguments as a
-from .artifacts import MIB
 from .sandboxes import Held, Sandboxes
+from .spec import MIB
 from .tool_results import MOST_IMAGE_BYTES, PICTURES, artifact_view, picture
 from .workspaces import Entry, Listing, Tree
 

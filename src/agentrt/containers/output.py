@@ -12,22 +12,22 @@ Stream = Literal["stdout", "stderr"]
 
 SHOWN = 65_536
 """Characters of a stream that a result holds: its beginning and its end."""
+_HALF = SHOWN // 2
 
 
 class Kept:
     """Beginning and end of a text that may be long."""
 
-    def __init__(self, most: int = SHOWN) -> None:
-        self._half = most // 2
+    def __init__(self) -> None:
         self._head, self._tail, self._size = "", "", 0
 
     def add(self, text: str) -> None:
         self._size += len(text)
-        room = self._half - len(self._head)
+        room = _HALF - len(self._head)
         if room > 0:
             self._head, text = self._head + text[:room], text[room:]
         if text:
-            self._tail = (self._tail + text)[-self._half :]
+            self._tail = (self._tail + text)[-_HALF:]
 
     @property
     def left_out(self) -> int:

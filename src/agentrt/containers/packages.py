@@ -6,18 +6,15 @@ from collections.abc import Mapping
 from agentrt.agents import SandboxRule
 from agentrt.kernel import Invalid
 
-from .egress import INDEX, base_url, environment
+from .egress import INDEX, base_url
 from .runner import COMMAND, Job
 from .spec import Limits, Upstream
 from .tool_defs import MOST_PACKAGES, PACKAGES
-from .workspaces import PART
 
 WHEELS = "/wheels"
 MOST_NAME = 200
 ENV = {"PIP_CONFIG_FILE": "/dev/null"}
 PROGRAM = f"{COMMAND[2]}/agentrt_runner/installing.py"
-# where there is room, and where it is swept if it is cut off
-_ASIDE = f"/workspace/{PART}"
 _OPTIONS = (
     *("--disable-pip-version-check", "--no-input", "--no-cache-dir", "--no-color", "--progress-bar=off"),
     *("--retries=1", "--upgrade", "--only-binary=:all:"),
@@ -39,8 +36,9 @@ class Packages:
     def offered(self, rule: SandboxRule) -> bool:
         return rule.install and (self._wheels or self._reaches_index(rule))
 
-    def job(self, rule: SandboxRule, packages: tuple[str, ...], limits: Limits, wall_s: float) -> Job:
-        """What installs them. Invalid for what names no package: no address, no folder, no option gets through."""
+    def job(self, rule: SandboxRule, packages: tuple[str, ...], limits: Limits, wall_s: float, aside: str) -> Job:
+        """What installs them; what it leaves in the workspace if it is cut off begins with `aside`. Invalid for what names no
+        package: no address, no folder, no option gets through."""
         if not 0 < len(packages) <= MOST_PACKAGES:
             raise Invalid(f"name between 1 and {MOST_PACKAGES} packages", code="invalid_package", param="packages")
         for package in packages:
@@ -52,10 +50,10 @@ class Packages:
         source += ["--find-links", WHEELS] if self._wheels else []
         return Job(
             mode="command",
-            argv=("python3", "-I", PROGRAM, _ASIDE, *_OPTIONS, *source, "--target", PACKAGES, *packages),
+            argv=("python3", "-I", PROGRAM, f"/workspace/{aside}", *_OPTIONS, *source, "--target", PACKAGES, *packages),
             # nothing in the workspace has a say in what is installed, or from where
             cwd="/",
-            env={**ENV, **({"PIP_INDEX_URL": self._index} if indexed else {}), **environment(rule)},
+            env={**ENV, **({"PIP_INDEX_URL": self._index} if indexed else {})},
             wall_s=wall_s,
             cpu_s=limits.cpu_s,
             output_bytes=limits.output_bytes,

@@ -32,7 +32,7 @@ class AcquireInstance(Body, frozen=True):
     """`ttl_seconds`: idle seconds after which it is removed; its files stay."""
 
     user_id: Annotated[str, msgspec.Meta(max_length=255)] = ""
-    session_id: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    session_id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
     ttl_seconds: float | None = None
 
 

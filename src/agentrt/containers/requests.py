@@ -10,7 +10,7 @@ from agentrt.agents import AgentSpec, SandboxRule
 from agentrt.kernel import Invalid, Principal, new_body, new_id
 from agentrt.messages import ToolCall
 
-from .arguments import checked_code
+from .arguments import check_code
 from .calling import Called, Caller
 from .output import Emit
 from .sandboxes import Held, Sandboxes
@@ -58,7 +58,7 @@ def direct(rule: SandboxRule) -> AgentSpec:
 def _call(asked: ExecuteCode) -> ToolCall:
     if asked.language not in ("python", "bash"):
         raise Invalid(f"{asked.language[:40]!r} is no language here: python, bash", code="unknown_language", param="language")
-    checked_code(asked.code, "code")
+    check_code(asked.code, "code")
     limit = {} if asked.timeout_s is None else {"timeout_s": asked.timeout_s}
     if asked.language == "bash":
         return ToolCall(new_id("call"), EXECUTE_BASH.id, _json({"command": asked.code, **limit}))

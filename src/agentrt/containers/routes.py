@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 
 from agentrt.files import Blobs
-from agentrt.http import EventStream, IdempotencyKey, RawResponse, problems
+from agentrt.http import EventStream, IdempotencyKey, RawResponse, known_query, problems
 from agentrt.kernel import Principal
 
 from .calling import FAILURES, Executed, executed, headers_of
@@ -87,7 +87,9 @@ def _lists(front: Front) -> Sequence[Any]:
         sync_to_thread=False,
     )
     def log(sandbox_id: FromPath[str], who: NamedDependency[Principal]) -> ExecutionLog:
-        return ExecutionLog(data=list(sandboxes.get(who, sandbox_id).log))
+        told = list(sandboxes.get(who, sandbox_id).log)
+        ends = (told[0].run_id, told[-1].run_id) if told else (None, None)
+        return ExecutionLog(data=told, first_id=ends[0], last_id=ends[1])
 
     return (acquire, list_sandboxes, collect, show, log)
 
@@ -156,6 +158,7 @@ def _ends(front: Front) -> Sequence[Any]:
         tags=TAGS,
         summary="Delete a sandbox",
         operation_id="deleteSandbox",
+        before_request=known_query,
         responses=GONE,
     )
     async def remove(sandbox_id: FromPath[str], who: NamedDependency[Principal], files: FromQuery[bool] = False) -> None:
@@ -173,6 +176,7 @@ def _looks(front: Front) -> Sequence[Any]:
         tags=TAGS,
         summary="List files",
         operation_id="listSandboxFiles",
+        before_request=known_query,
         responses=NO_FILE,
     )
     async def list_files(
@@ -206,6 +210,7 @@ def _looks(front: Front) -> Sequence[Any]:
         tags=TAGS,
         summary="Download the workspace as a zip",
         operation_id="zipSandbox",
+        before_request=known_query,
         responses=NO_FILE | problems({413: "There is too much to pack."}) | BYTES,
         media_type="application/zip",
     )
@@ -281,6 +286,7 @@ def _changes(front: Front) -> Sequence[Any]:
         tags=TAGS,
         summary="Delete a file",
         operation_id="deleteSandboxFile",
+        before_request=known_query,
         responses=NO_FILE,
     )
     async def remove_file(

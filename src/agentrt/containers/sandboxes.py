@@ -16,7 +16,7 @@ from agentrt.files import Blobs
 from agentrt.kernel import Clock, Conflict, NotFound, Principal, rfc3339
 from agentrt.tools import Artifact
 
-from .artifacts import Keeper, Made, look, shown
+from .artifacts import Keeper, Made, look
 from .egress import PORT, Grant, environment
 from .errors import EngineUnavailable, SandboxGone
 from .output import Collector, Emit
@@ -103,6 +103,7 @@ class Sandboxes:
         self._keeper = Keeper(blobs)
         self._held: dict[str, Held] = {}
         self._of_runs: dict[str, str] = {}
+        self._showing: list[Mapping[str, Path]] = []
 
     async def hold(self, who: Principal, session: str, agent: AgentSpec, *, expires_s: float | None = None) -> Held:
         """The sandbox of this user and session, for code of `agent`; another container where the last one is gone.
@@ -111,12 +112,21 @@ class Sandboxes:
         """
         pool = await self._station.pool(agent.sandbox.pool)
         views = await asyncio.to_thread(self._sight, agent) if agent.skills else {}
-        lease = await pool.acquire(holder_of(who, session, agent.sandbox), views=views, expires_s=expires_s)
+        self._showing.append(views)
+        try:
+            lease = await pool.acquire(holder_of(who, session, agent.sandbox), views=views, expires_s=expires_s)
+        finally:
+            self._showing.remove(views)
         held = self._held.get(lease.id)
         if held is None:
             held = self._held[lease.id] = Held(lease, pool)
             self._forget_gone()
         return held
+
+    def views(self) -> set[Path]:
+        """The folders that sandboxes see, or are about to."""
+        seen = [held.lease.views for held in self._held.values() if held.lease.alive]
+        return {folder for views in (*seen, *self._showing) for folder in views.values()}
 
     async def hold_for_run(self, who: Principal, run_id: str, agent: AgentSpec) -> Held:
         """The same for a run without a session: it ends with the run, files and all."""
@@ -146,7 +156,8 @@ class Sandboxes:
         return [held for held in self._held.values() if held.lease.alive and _is_his(who, held.holder)]
 
     async def execute(self, held: Held, job: Job, *, grant: Grant, emit: Emit) -> Execution:
-        """Run a job for the run of `grant`: one at a time in a sandbox. Output is handed to `emit` as it comes, then artifacts.
+        """Run a job for the run of `grant`, with the variables that lead to what that lets it reach: one at a time in a sandbox.
+        Output is handed to `emit` as it comes, then artifacts.
 
         SandboxGone where the container ended before, with why; EngineUnavailable. Cancelling it ends all that it began.
         """
@@ -199,8 +210,7 @@ class Sandboxes:
         await workspace.measure()
         held.seen = after = await look(held.tree, before)
         whole = before.complete and after.complete
-        changed = shown(after.since(before)) if whole else []
-        made = await self._keeper.keep(grant.who, grant.run_id, held.tree, changed)
+        made = await self._keeper.keep(grant.who, grant.run_id, held.tree, after.since(before))
         course.made = replace(made, complete=whole)
 
     async def _timed(self, job: Job, link: RunnerLink, collector: Collector) -> Outcome:

@@ -13,11 +13,12 @@ import structlog
 from agentrt.bus import Bus, SandboxesChanged
 from agentrt.kernel import AgentrtError, Clock, HealthStatus, NotFound, delay
 
-from .engines import Engine, EngineStatus, Mount, choose_engine
+from .egress import Egress
+from .engines import IMAGE_NAME, Engine, EngineStatus, Mount, choose_engine
 from .errors import EngineUnavailable, ImageMissing
-from .images import REPOSITORY, ImageKeeper, Images
+from .images import ImageKeeper, Images
 from .packages import WHEELS
-from .pool import Outlet, Pool, Pools, PoolStats, Single, Singles, instance_id
+from .pool import Pool, Pools, PoolStats, Single, Singles, instance_id
 from .spec import ContainerOptions, PoolSpec
 from .workspaces import Size, Workspaces
 
@@ -51,7 +52,7 @@ class Station:
     """An async context manager that opens at once. `settle_s` bounds how long a turn waits for what is still being found out."""
 
     def __init__(
-        self, options: ContainerOptions, folder: Path, clock: Clock, bus: Bus, outlet: Outlet | None, *, settle_s: float = 5.0
+        self, options: ContainerOptions, folder: Path, clock: Clock, bus: Bus, outlet: Egress | None, *, settle_s: float = 5.0
     ) -> None:
         self._options, self._folder, self._clock, self._bus = options, folder, clock, bus
         self.outlet, self._settle_s = outlet, settle_s
@@ -87,11 +88,10 @@ class Station:
         await self.settled()
         if name not in self._options.pools:
             raise NotFound(f"there is no pool {name[:64]!r}; there are {', '.join(self._options.pools)}", code="pool_not_found")
-        if self._up is None:
-            raise EngineUnavailable(self._why, retry_after_s=5)
-        if self._up.pools is None or self._lacks_image(name):
+        pools = self._there().pools
+        if pools is None or self._lacks_image(name):
             raise ImageMissing(self._image_why, retry_after_s=15)
-        return self._up.pools[name]
+        return pools[name]
 
     def open_pools(self) -> Sequence[Pool]:
         return self._up.pools.all() if self._up and self._up.pools else ()
@@ -99,18 +99,14 @@ class Station:
     @property
     def workspaces(self) -> Workspaces:
         """EngineUnavailable, with what to do about it."""
-        if self._up is None:
-            raise EngineUnavailable(self._why, retry_after_s=5)
-        return self._up.workspaces
+        return self._there().workspaces
 
     @property
     def singles(self) -> Singles:
         """Containers that are not pooled. EngineUnavailable, ImageMissing."""
-        if self._up is None:
-            raise EngineUnavailable(self._why, retry_after_s=5)
-        if self._up.pools is None:
+        if (pools := self._there().pools) is None:
             raise ImageMissing(self._image_why, retry_after_s=15)
-        return self._up.pools.singles
+        return pools.singles
 
     def running_singles(self) -> Sequence[Single]:
         """Those that run now."""
@@ -127,10 +123,8 @@ class Station:
     async def images(self) -> Sequence[str]:
         """References of the images that people may name: of those that the engine has, our own and what the settings name. What
         else the machine runs may hold secrets of its operator. EngineUnavailable."""
-        if self._up is None:
-            raise EngineUnavailable(self._why, retry_after_s=5)
-        named = {pool.image for pool in self._options.pools.values()}
-        return [ref for ref in await self._up.engine.images() if ref in named or ref.startswith(f"{REPOSITORY}:")]
+        up, named = self._there(), {pool.image for pool in self._options.pools.values()}
+        return [ref for ref in await up.engine.images() if ref in named or ref.startswith(f"{IMAGE_NAME}:")]
 
     async def settled(self) -> None:
         """Wait a bounded time until it is known whether code can run."""
@@ -147,6 +141,11 @@ class Station:
         if pool not in self._options.pools:
             return f"the settings have no pool {pool[:64]!r}"
         return self._lacks_image(pool)
+
+    def _there(self) -> _Up:
+        if self._up is None:
+            raise EngineUnavailable(self._why, retry_after_s=5)
+        return self._up
 
     def _lacks_image(self, pool: str) -> str:
         return "" if self._options.pools[pool].image else self._image_why

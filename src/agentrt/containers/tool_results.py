@@ -18,6 +18,7 @@ _ENDED = {
     "cancelled": "It was stopped: the call was cancelled.",
     "box": "The container ended while it ran; its files are kept. The memory limit may have been reached.",
 }
+_KILLED = (-9, 137)  # the latter as shells pass it on
 STATE_LOST = "The interpreter was started anew: variables and imports of earlier calls are gone; the files are still there."
 
 
@@ -52,14 +53,15 @@ def _lines(done: Execution, wall_s: float) -> list[str]:
     elif outcome.ended:
         said.append(_ENDED[outcome.ended].format(limit=wall_s))
     elif outcome.exit_code:
-        said.append(f"[exit code {outcome.exit_code}]")
+        why = ": it was killed; the memory limit may have been reached" if outcome.exit_code in _KILLED else ""
+        said.append(f"[exit code {outcome.exit_code}{why}]")
     if done.made.artifacts:
         said.append("[files] " + ", ".join(f"{a.name} ({a.media_type}, {a.size} bytes)" for a in done.made.artifacts))
     if done.made.left_out:
         more = len(done.made.left_out) + done.made.more
         said.append(f"[{more} more files were written; they are in the workspace only]")
     if not done.made.complete:
-        said.append("[the workspace holds too many files to tell which were written]")
+        said.append("[the workspace holds too many files to tell all that were written]")
     if done.state_lost:
         said.append(f"[{STATE_LOST}]")
     return said if any(said) else ["[no output]"]

@@ -1,26 +1,28 @@
 """The code tools: Python, Bash and the files of a workspace, for agents and for callers from outside."""
 
 import asyncio
+import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import assert_never
 
 from msgspec.structs import replace
 
-from agentrt.agents import AgentSpec, SandboxRule
+from agentrt.agents import AgentSpec
 from agentrt.kernel import AgentrtError, Invalid, Principal
 from agentrt.messages import Text, ToolCall, ToolResult
 from agentrt.tools import CallContext, ToolDef, parse_arguments
 
 from . import arguments as a
 from . import file_tools
-from .egress import Grant, environment
+from .egress import Grant
 from .packages import Packages
 from .runner import Job, Mode
 from .sandboxes import Held, Sandboxes
-from .spec import Limits
 from .station import Station
 from .tool_defs import ALWAYS, INSTALL_PACKAGE, PACKAGES
 from .tool_results import execution_result
+from .workspaces import PART
 
 NAME = "code"
 
@@ -59,8 +61,9 @@ class CodeTools:
         try:
             if self._packages.offered(ctx.agent.sandbox) and not held.has_packages:
                 # before the interpreter looks there: what is missing then it does not look for again
-                await asyncio.to_thread(held.tree.mkdir, PACKAGES.removeprefix(f"{file_tools.WORKSPACE}/"))
-                held.has_packages = True
+                with suppress(AgentrtError):  # the disk is full, or code put a file there: to mend that takes these tools
+                    await asyncio.to_thread(held.tree.mkdir, PACKAGES.removeprefix(f"{file_tools.WORKSPACE}/"))
+                    held.has_packages = True
             return await self._carry_out(call, given, held, ctx)
         except AgentrtError as exc:
             if exc.kind in ("invalid", "not_found", "too_large", "conflict") and held.lease.alive:
@@ -76,8 +79,13 @@ class CodeTools:
                 return await self._execute(call, held, ctx, "bash", command, wanted)
             case a.InstallPackage(packages=packages):
                 wall_s = a.wall_limit(None, limits.wall_s, ctx.timeout_s)
-                job = self._packages.job(ctx.agent.sandbox, packages, limits, wall_s)
-                return await self._run(call, held, ctx, job)
+                aside = f"{PART}{secrets.token_hex(8)}"
+                job = self._packages.job(ctx.agent.sandbox, packages, limits, wall_s, aside)
+                try:
+                    return await self._run(call, held, ctx, job)
+                finally:
+                    with suppress(AgentrtError):  # cut off it leaves what it has unpacked, which takes room and is not listed
+                        await asyncio.to_thread(held.tree.sweep, aside)
             case a.ReadFile():
                 return await file_tools.read_file(call, given, held, ctx, self._sandboxes)
             case a.WriteFile():
@@ -93,8 +101,15 @@ class CodeTools:
         self, call: ToolCall, held: Held, ctx: CallContext, mode: Mode, code: str, wanted: float | None
     ) -> ToolResult:
         limits = held.pool.spec.limits
-        wall_s = a.wall_limit(wanted, limits.wall_s, ctx.timeout_s)
-        return await self._run(call, held, ctx, job_of(mode, code, wall_s, limits, ctx.agent.sandbox))
+        job = Job(
+            mode=mode,
+            code=code,
+            env={"PYTHONPATH": PACKAGES},
+            wall_s=a.wall_limit(wanted, limits.wall_s, ctx.timeout_s),
+            cpu_s=limits.cpu_s,
+            output_bytes=limits.output_bytes,
+        )
+        return await self._run(call, held, ctx, job)
 
     async def _run(self, call: ToolCall, held: Held, ctx: CallContext, job: Job) -> ToolResult:
         grant = Grant(who=ctx.who, rule=ctx.agent.sandbox, run_id=ctx.run_id, session=ctx.session_id or ctx.run_id)
@@ -102,24 +117,12 @@ class CodeTools:
         return execution_result(call, done, job.wall_s)
 
 
-def job_of(mode: Mode, code: str, wall_s: float, limits: Limits, rule: SandboxRule) -> Job:
-    """A job within the limits of a pool, with the variables that lead to what the rule lets it reach."""
-    return Job(
-        mode=mode,
-        code=code,
-        env={"PYTHONPATH": PACKAGES, **environment(rule)},
-        wall_s=wall_s,
-        cpu_s=limits.cpu_s,
-        output_bytes=limits.output_bytes,
-    )
-
-
 def _check(given: a.Given) -> None:
     """What needs no sandbox to be refused."""
     if isinstance(given, a.ExecutePython):
-        a.checked_code(given.code, "code")
+        a.check_code(given.code, "code")
     elif isinstance(given, a.ExecuteBash):
-        a.checked_code(given.command, "command")
+        a.check_code(given.command, "command")
 
 
 def _may_use(agent: AgentSpec) -> bool:

@@ -94,17 +94,23 @@ class FileView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileList(msgspec.Struct, frozen=True, kw_only=True):
+    """`first_id` and `last_id` are paths."""
+
     object: Literal["list"] = "list"
     data: list[FileView]
     has_more: bool
+    first_id: str | None
+    last_id: str | None
 
 
 class ExecutionLog(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest executions of a sandbox, oldest first."""
+    """The newest executions of a sandbox, oldest first. `first_id` and `last_id` are runs."""
 
     object: Literal["list"] = "list"
     data: list[Logged]
     has_more: bool = False
+    first_id: str | None
+    last_id: str | None
 
 
 class Collected(msgspec.Struct, frozen=True):
@@ -150,4 +156,6 @@ def file_view(entry: Entry) -> FileView:
 
 
 def file_list(listing: Listing) -> FileList:
-    return FileList(data=[file_view(entry) for entry in listing.entries], has_more=not listing.complete)
+    data = [file_view(entry) for entry in listing.entries]
+    ends = (data[0].path, data[-1].path) if data else (None, None)
+    return FileList(data=data, has_more=not listing.complete, first_id=ends[0], last_id=ends[1])

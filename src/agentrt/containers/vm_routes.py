@@ -12,26 +12,13 @@ from agentrt.http import problems
 from agentrt.kernel import Principal, rfc3339
 
 from .pool import Single
-from .views import Body
-from .vms import Vms, VmSpec
+from .vms import CreateVm, Vms
 
 TAGS = ["vms"]
 BASE = "/api/v1/vms/{vm_id:str}"
 GONE = problems({404: "There is no such VM."})
 STARTS = GONE | problems({504: "It did not get ready in time."})
 FULL = problems({429: "There are too many VMs; delete one first."})
-
-
-class CreateVm(Body, frozen=True):
-    """`image` empty: the one that code runs on. `command` runs whenever the VM does."""
-
-    image: str = ""
-    cpu_count: float = 1.0
-    memory_mb: int = 512
-    disk_size_gb: float = 1.0
-    env: dict[str, str] = {}
-    container_port: int | None = None
-    command: tuple[str, ...] = ()
 
 
 class Vm(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +57,7 @@ def vm_routes(vms: Vms) -> Sequence[Any]:
     @post("/api/v1/vms", status_code=201, tags=TAGS, summary="Create a VM", operation_id="createVm", responses=FULL)
     async def create(data: JSONBody[CreateVm], who: NamedDependency[Principal]) -> Vm:
         """Stopped at first; its disk is there already."""
-        return _shown(await vms.create(who, VmSpec(**msgspec.structs.asdict(data))))
+        return _shown(await vms.create(who, data))
 
     @get("/api/v1/vms", tags=TAGS, summary="List VMs", operation_id="listVms", sync_to_thread=False)
     def list_vms(who: NamedDependency[Principal]) -> VmList:

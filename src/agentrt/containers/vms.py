@@ -12,7 +12,7 @@ from agentrt.kernel import AgentrtError, Exhausted, Invalid, NotFound, Principal
 from .egress import Ports
 from .pool import Lease, Single, SingleSpec
 from .runner import Job
-from .spec import Limits
+from .spec import Limits, Spec
 from .station import Station
 
 log = structlog.get_logger()
@@ -22,15 +22,15 @@ _LOOK_S = 1.0
 _FOREVER_S = 10 * 365 * 86_400.0
 
 
-class VmSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for. `command` runs whenever the VM does; without one it only waits for code to execute. `container_port`
-    is reached from this machine by a port that stays the same."""
+class CreateVm(Spec, frozen=True):
+    """`image` empty: the one that code runs on. `command` runs whenever the VM does. `container_port` is reached from this
+    machine by a port that stays the same."""
 
     image: str = ""
     cpu_count: float = 1.0
     memory_mb: int = 512
     disk_size_gb: float = 1.0
-    env: Mapping[str, str] = {}
+    env: dict[str, str] = {}
     container_port: int | None = None
     command: tuple[str, ...] = ()
 
@@ -53,7 +53,7 @@ class Vms:
             task.cancel()
         await self._group.__aexit__(None, None, None)
 
-    async def create(self, who: Principal, asked: VmSpec) -> Single:
+    async def create(self, who: Principal, asked: CreateVm) -> Single:
         """A new one, stopped. Invalid for what is asked; Exhausted where this user has too many; EngineUnavailable."""
         await self._station.settled()
         singles = self._station.singles
@@ -149,7 +149,7 @@ class Vms:
         await lease.link.lost.wait()
 
 
-def _limits(asked: VmSpec) -> Limits:
+def _limits(asked: CreateVm) -> Limits:
     # no disk is larger than what fails below; a float may be so large that it is no whole number any more
     disk_mb = int(max(-1.0, min(asked.disk_size_gb, 1e9)) * 1024)
     given: dict[str, Any] = {"memory_mb": asked.memory_mb, "cpus": asked.cpu_count, "disk_mb": disk_mb}

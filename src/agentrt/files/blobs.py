@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from agentrt.db import Database
-from agentrt.kernel import Clock, Conflict, NotFound, Principal, is_id, new_id
+from agentrt.kernel import Clock, Conflict, Invalid, NotFound, Principal, is_id, new_id
 
 from .blob import Blob, Listed, Order
 from .shelf import Part, Shelf
@@ -36,24 +36,10 @@ class Blobs:
         """Keep `data` for a run; its file id. Unavailable where the disk refuses."""
         async with self._moving:
             sha256 = await asyncio.to_thread(self._shelf.put, data)
-            blob = self._of_run(sha256, len(data), media_type, name)
+            now = self._clock.now_us()
+            blob = Blob(f"file_{sha256[:32]}", _told(media_type), _told(name), len(data), sha256, now)
             await self._table.add(who.tenant, run_id, blob)
         return blob.id
-
-    async def take(
-        self, who: Principal, run_id: str, source: BinaryIO, media_type: str, name: str = "", *, most_bytes: int | None = None
-    ) -> Blob:
-        """Keep for a run what `source` yields, piece by piece. TooLarge, Unavailable."""
-        part = await asyncio.to_thread(Part, self._shelf, most_bytes)
-        try:
-            await asyncio.to_thread(part.pour, source)
-            async with self._moving:
-                await asyncio.to_thread(part.keep)
-                blob = self._of_run(part.sha256, part.size, media_type, name)
-                await self._table.add(who.tenant, run_id, blob)
-        finally:
-            part.drop()
-        return blob
 
     @asynccontextmanager
     async def receiving(self) -> AsyncIterator[Upload]:
@@ -81,7 +67,9 @@ class Blobs:
     async def list(
         self, who: Principal, *, purpose: str = "", after: str = "", limit: int = 10_000, order: Order = "desc"
     ) -> Listed:
-        """What was uploaded, newest first unless told otherwise."""
+        """What was uploaded, newest first unless told otherwise; `after` is the id of a file."""
+        if after and not is_id("file", after):
+            raise Invalid(f"{after[:60]!r} is not a file id", param="after")
         now = self._clock.now_us()
         found = await self._table.uploads(who.tenant, who.user, now, purpose=purpose, after=after, limit=limit + 1, order=order)
         return Listed(found[:limit], len(found) > limit)
@@ -122,16 +110,14 @@ class Blobs:
     async def delete(self, who: Principal, file_id: str) -> None:
         """Remove an upload. NotFound as `describe`; Conflict for what belongs to a run."""
         await self.describe(who, file_id)
-        async with self._moving:
-            await self._unlink(await self._table.remove(who.tenant, who.user, file_id))
+        await self._sweep.remove(lambda: self._table.remove(who.tenant, who.user, file_id))
         now = self._clock.now_us()
         if await self._table.find(who.tenant, who.user, file_id, now) is not None:
             raise Conflict(f"the file {file_id} belongs to a run and goes with its session", code="file_in_use")
 
     async def purge(self, run_ids: Sequence[str]) -> None:
         """Forget what these runs refer to, and remove bytes that nobody refers to any more."""
-        async with self._moving:
-            await self._unlink(await self._table.forget(run_ids))
+        await self._sweep.remove(lambda: self._table.forget(run_ids))
 
     async def clear(self) -> None:
         """Remove what an earlier process was cut off from writing; for the start, when nothing is being written."""
@@ -140,13 +126,6 @@ class Blobs:
     async def sweep(self, begun: Begun) -> None:
         """Remove what crashes left and what has expired. `begun` says which of some runs have ever begun."""
         await self._sweep.all(begun)
-
-    async def _unlink(self, hashes: Sequence[str]) -> None:
-        for sha256 in hashes:
-            await asyncio.to_thread(self._shelf.remove, sha256)
-
-    def _of_run(self, sha256: str, size: int, media_type: str, name: str) -> Blob:
-        return Blob(f"file_{sha256[:32]}", _told(media_type), _told(name), size, sha256, self._clock.now_us())
 
 
 def _gone(file_id: str) -> NotFound:

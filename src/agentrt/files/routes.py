@@ -6,8 +6,7 @@ from litestar import Controller, Request, delete, get, post
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import Operation
-from litestar.params import FromPath, FromQuery
-from msgspec import Meta
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from agentrt.http import RawResponse, problems
 from agentrt.kernel import Denied, Invalid, Principal, TooLarge
@@ -114,7 +113,7 @@ class FilesController(Controller):
         who: NamedDependency[Principal],
         purpose: FromQuery[str] = "",
         after: FromQuery[str] = "",
-        limit: FromQuery[Annotated[int, Meta(ge=1, le=MOST_LISTED)]] = MOST_LISTED,
+        limit: Annotated[int, QueryParameter(ge=1, le=MOST_LISTED)] = MOST_LISTED,
         order: FromQuery[Order] = "desc",
     ) -> FileList:
         """What runs refer to is not among them."""

@@ -10,11 +10,9 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from agentrt.kernel import TooLarge, Unavailable
 
-_PIECE = 1024 * 1024
 _MARK = "swept"
 
 
@@ -97,15 +95,6 @@ class Part:
         with _told():
             while view:
                 view = view[self._file.write(view) :]
-
-    def pour(self, source: BinaryIO) -> None:
-        """Write all that `source` yields."""
-        while True:
-            with _told():
-                data = source.read(_PIECE)
-            if not data:
-                return
-            self.write(data)
 
     def keep(self) -> None:
         """It is whole: put it under its hash."""

@@ -23,7 +23,7 @@ class Sweep:
 
     async def all(self, begun: Begun) -> None:
         """What earlier processes left is looked for once, what has expired every time. OSError, Unavailable."""
-        await self._remove(lambda: self._table.expire(self._clock.now_us()))
+        await self.remove(lambda: self._table.expire(self._clock.now_us()))
         if self._started:
             return
         await self._of_runs_that_never_began(begun)
@@ -38,7 +38,7 @@ class Sweep:
             after = page[-1]
             never = sorted(set(page) - await begun(page))
             if never:
-                await self._remove(lambda never=never: self._table.forget(never))
+                await self.remove(lambda never=never: self._table.forget(never))
         await asyncio.to_thread(self._shelf.sweep_until, self._born)
 
     async def _referred_to_by_nobody(self) -> None:
@@ -52,7 +52,8 @@ class Sweep:
                 for sha256 in stored - known:
                     await asyncio.to_thread(self._shelf.remove, sha256)
 
-    async def _remove(self, drop: Callable[[], Awaitable[list[str]]]) -> None:
+    async def remove(self, drop: Callable[[], Awaitable[list[str]]]) -> None:
+        """Let `drop` take rows away, then remove the bytes of the hashes that it gives. OSError."""
         async with self._moving:
             for sha256 in await drop():
                 await asyncio.to_thread(self._shelf.remove, sha256)

@@ -15,8 +15,10 @@ _UNWANTED = frozenset({"__pycache__", ".git", "node_modules"})
 
 
 def files_of(skill: Skill) -> list[str]:
-    """Paths of the skill's regular files, relative to it, in order; at most MOST_FILES."""
-    return [path.relative_to(skill.folder).as_posix() for path, _ in _regular(skill.folder)]
+    """Paths of the skill's regular files, relative to it, in order; at most MOST_FILES. Those that a model could not name are
+    left out."""
+    paths = (path.relative_to(skill.folder).as_posix() for path, _ in _regular(skill.folder))
+    return [path for path in paths if path.isprintable()]
 
 
 def text_of(skill: Skill, path: str) -> str:
@@ -38,7 +40,8 @@ def stamp_of(skills: Sequence[Skill]) -> str:
     seen = hashlib.sha256()
     for skill in skills:
         for path, status in _regular(skill.folder):
-            seen.update(f"{skill.name}\0{path}\0{status.st_mtime_ns}\0{status.st_size}\0{status.st_ino}\n".encode())
+            told = f"{skill.name}\0{path}\0{status.st_mtime_ns}\0{status.st_size}\0{status.st_ino}\n"
+            seen.update(told.encode(errors="surrogateescape"))  # names of files are bytes, whatever they mean
     return seen.hexdigest()[:32]
 
 
@@ -51,7 +54,7 @@ def copy_to(skills: Sequence[Skill], target: Path) -> None:
         for path, status in _regular(skill.folder):
             copy = partly / skill.name / path.relative_to(skill.folder)
             copy.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-            with suppress(FileNotFoundError):  # removed while we looked
+            with suppress(FileNotFoundError, PermissionError):  # removed while we looked, or not for us to read
                 shutil.copyfile(path, copy, follow_symlinks=False)
                 copy.chmod(0o755 if status.st_mode & stat.S_IXUSR else 0o644)
     partly.replace(target)

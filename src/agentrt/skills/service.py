@@ -3,7 +3,8 @@
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from .skill import SKILL_FILE, Skill, entry_of, load_skill
 log = structlog.get_logger()
 
 LOOK_S = 1.0
+KEEP_S = 60.0
 
 
 class BadSkill(msgspec.Struct, frozen=True):
@@ -42,10 +44,10 @@ def find_skills(folder: Path) -> Found:
         try:
             skill = load_skill(place)
         except ValueError as exc:
-            bad.append(BadSkill(place.name, str(exc)))
+            bad.append(BadSkill(_shown(place), str(exc)))
             continue
         if skill.name in skills:
-            bad.append(BadSkill(place.name, f"its name is taken by another folder: {skill.name!r}"))
+            bad.append(BadSkill(_shown(place), f"its name is taken by another folder: {skill.name!r}"))
         else:
             skills[skill.name] = skill
     return Found(tuple(skills.values()), tuple(bad))
@@ -55,14 +57,17 @@ class Skills:
     """`shared` holds the skills that agents choose from, `agents/NAME/skills/` those of the agent NAME alone, before the
     shared ones. Folders are looked at again when they may have changed: what an operator saves is used within a second.
 
-    `views` is a folder for copies to mount; what a former process left in it is removed.
+    `views` is a folder for copies to mount; what a former process left in it is removed. A view that another has taken the
+    place of is kept for `keep_s` at least, because whoever was given it may not have mounted it yet.
     """
 
-    def __init__(self, shared: Path, agents: Path, views: Path) -> None:
-        self._shared, self._agents, self._views = shared, agents, views
+    def __init__(self, shared: Path, agents: Path, views: Path, *, keep_s: float = KEEP_S) -> None:
+        self._shared, self._agents, self._views, self._keep_s = shared, agents, views, keep_s
         self._known: dict[Path, tuple[float, object, Found]] = {}
         self._copying = threading.Lock()
-        shutil.rmtree(views, ignore_errors=True)
+        self._newest: dict[str, Path] = {}
+        self._given: dict[Path, float] = {}
+        self.clear()
 
     def of(self, agent: AgentSpec) -> tuple[Skill, ...]:
         """The skills that this agent may use, by name."""
@@ -106,7 +111,24 @@ class Skills:
             target = self._views / stamp_of(skills)
             if not target.is_dir():
                 copy_to(skills, target)
+            self._newest[agent.name], self._given[target] = target, time.monotonic()
         return target
+
+    def tidy(self, used: Collection[Path]) -> None:
+        """Remove the views that are out of date, but for those that are `used`. Takes time."""
+        with self._copying:
+            before = time.monotonic() - self._keep_s
+            wanted = {*used, *self._newest.values()}
+            for view in [view for view, at in self._given.items() if at <= before and view not in wanted]:
+                del self._given[view]
+                gone = view.with_name(f"{view.name}.gone")  # at once: half of a view would be taken for a whole one
+                with suppress(OSError):
+                    view.rename(gone)
+                shutil.rmtree(gone, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Remove all views."""
+        shutil.rmtree(self._views, ignore_errors=True)
 
     def found(self) -> Found:
         """The shared skills and those of single agents, and what could not be used."""
@@ -114,7 +136,7 @@ class Skills:
         for folder in sorted(self._agents.glob("*/skills")):
             own = self._found(folder)
             skills += own.skills
-            bad += [BadSkill(f"{folder.parent.name}/skills/{one.folder}", one.reason) for one in own.bad]
+            bad += [BadSkill(f"{_shown(folder.parent)}/skills/{one.folder}", one.reason) for one in own.bad]
         return Found(skills, tuple(bad))
 
     def _found(self, folder: Path) -> Found:
@@ -135,6 +157,11 @@ class Skills:
         for bad in found.bad:
             log.warning("skill.not_loaded", folder=bad.folder, reason=bad.reason)
         return found
+
+
+def _shown(folder: Path) -> str:
+    """Its name, where it is no text as it may be written."""
+    return folder.name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _folders(folder: Path) -> Sequence[Path]:

@@ -18,6 +18,7 @@ import yaml
 SKILL_FILE = "SKILL.md"
 MAX_FILE, MAX_HEAD = 262_144, 16_384
 MAX_NAME, MAX_DESCRIPTION, MAX_COMPATIBILITY, MAX_LINES = 64, 1024, 500, 500
+_MOST_BYTES = 255  # of a folder's name
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _HEAD = re.compile(r"---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _FIELDS = frozenset({"name", "description", "license", "compatibility", "metadata", "allowed-tools"})
@@ -41,8 +42,8 @@ def load_skill(folder: Path) -> Skill:
     """The skill in `folder`; ValueError, a sentence, where there is nothing that could be used as one."""
     head, body = _split(_text_of(entry_of(folder)))
     fields, warnings = _fields_of(head)
-    name = _line(fields.get("name")) or folder.name
-    if name in (".", "..") or "/" in name:
+    name = _line(fields.get("name")) or _line(folder.name)
+    if name in ("", ".", "..") or "/" in name:
         raise ValueError(f"its name cannot be that of a folder: {name[:80]!r}")
     description = _line(fields.get("description")) or _first_line(body)
     if not description:
@@ -50,7 +51,7 @@ def load_skill(folder: Path) -> Skill:
     warnings += _breaches(name, fields, folder, body)
     allowed, metadata = fields.get("allowed-tools"), fields.get("metadata")
     return Skill(
-        name=name[:MAX_NAME],
+        name=name[:MAX_NAME].encode()[:_MOST_BYTES].decode(errors="ignore"),
         description=description[:MAX_DESCRIPTION],
         folder=folder,
         body=body,

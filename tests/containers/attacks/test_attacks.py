@@ -128,7 +128,7 @@ async def test_neighbours_do_not_see_each_other(attacker, neighbour):
 async def test_what_one_user_had_nobody_gets_after_them(pools, attacker):
     await attacker.says("echo mine >/tmp/left; echo mine >/workspace/left; echo mine >/dev/shm/left", "bash")
     box = attacker.lease.box.id
-    await pools.release(attacker.lease.id)
+    await pools["code"].release(attacker.lease.id)
     others = [type(attacker)(await pools["code"].acquire(Holder(user=f"other{n}", session="s"))) for n in range(3)]
     assert box not in {person.lease.box.id for person in others}
     for person in others:

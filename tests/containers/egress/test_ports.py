@@ -3,9 +3,11 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
+from agentrt.containers import SandboxGone
 from agentrt.containers.egress import Ports
 from agentrt.kernel import Conflict
 from fixtures.raw_http import RawServer, plain
@@ -20,6 +22,8 @@ class Line:
         self.lost = asyncio.Event()
 
     async def dial(self, port: int) -> socket.socket:
+        if self.lost.is_set():
+            raise SandboxGone("The sandbox ended.")
         connection = socket.socket()
         connection.setblocking(False)
         try:
@@ -255,6 +259,37 @@ async def test_other_protocols_go_through_both_ways_and_half_closed(ports: Ports
         writer.close()
 
 
+@pytest.mark.parametrize("before", [b"", b"junk", b"\r\n\r\n"])
+async def test_an_answer_before_the_question_is_looked_at_all_the_same(ports: Ports, tcp, before: bytes, capfd) -> None:
+    """A browser connects ahead, and takes what lies there for the answer to what it asks later."""
+    said = asyncio.Event()
+
+    async def answers_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for piece in (before, b"HT", b"TP/1.1 200 OK\r\nSet-Cookie: a=b\r\n", b"content-length: 2\r\n\r\nok"):
+            writer.write(piece)
+            await writer.drain()
+        writer.write_eof()
+        said.set()
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    port = await ports.publish(Line(), await tcp(answers_first))
+    async with asyncio.timeout(30):
+        for question in (get(f"127.0.0.1:{port}"), get("evil.example.com")):
+            said.clear()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            await said.wait()
+            for _ in range(200):  # it had time enough to come through
+                await asyncio.sleep(0)
+            writer.write(question)
+            with suppress(ConnectionError):
+                assert b"cookie" not in (await reader.read()).lower()
+            writer.close()
+    out, err = capfd.readouterr()
+    assert "crashed" not in out + err
+
+
 async def test_a_port_where_nothing_listens_inside_says_so(ports: Ports) -> None:
     port = await ports.publish(Line(), 1)
     assert (await call(port, get(f"127.0.0.1:{port}"))).startswith(b"HTTP/1.1 502 ")
@@ -311,4 +346,4 @@ async def test_an_answer_that_cannot_be_read_is_a_refusal_and_no_mistake_of_ours
     port = await ports.publish(Line(), app.port)
     assert (await call(port, get(f"127.0.0.1:{port}"))).startswith(b"HTTP/1.1 403 ")
     out, err = capfd.readouterr()
-    assert "port.crashed" not in out + err
+    assert "crashed" not in out + err

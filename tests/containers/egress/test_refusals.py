@@ -248,6 +248,18 @@ async def test_requests_on_one_connection_are_answered_one_after_the_other(
         assert [request.split(b" ")[1] for request in upstream.requests] == [b"/1", b"/2", b"/3"]
 
 
+@pytest.mark.parametrize("more", [b"NONSENSE", b"TRACE /up/2 HTTP/1.1\r\nHost: a\r\n\r\n" * 9])
+@pytest.mark.parametrize("head", ["", "Connection: close\r\n"])
+async def test_what_follows_a_request_at_once_and_is_none_takes_no_answer_away(
+    open_: Open, only: dict[str, Upstream], head: str, more: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with open_(only) as outlet:
+        said = await outlet.say(f"GET /up/1 HTTP/1.1\r\nHost: a\r\n{head}\r\n".encode() + more)
+        assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+    out, err = capfd.readouterr()
+    assert "crashed" not in out + err
+
+
 async def test_more_connections_than_a_box_may_have_are_hung_up_on(open_: Open, only: dict[str, Upstream]) -> None:
     async with open_(only) as outlet:
         held = [await outlet.connect() for _ in range(64)]
@@ -257,6 +269,13 @@ async def test_more_connections_than_a_box_may_have_are_hung_up_on(open_: Open, 
         assert await outlet.say(b"GET /up/x HTTP/1.1\r\nHost: a\r\n\r\n") == b""
         for _, writer in held:
             writer.close()
+
+
+async def test_a_long_name_does_not_fill_the_log(open_: Open) -> None:
+    async with open_() as outlet:
+        assert (await outlet.ask("GET", f"/{'x' * 5000}/{'y' * 3000}")).status == 404
+        (told,) = await outlet.audited()
+        assert (told.upstream, len(told.path)) == ("x" * 64, 500)
 
 
 async def test_a_flood_of_refusals_does_not_fill_the_log(open_: Open, only: dict[str, Upstream]) -> None:

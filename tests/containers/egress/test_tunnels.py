@@ -187,6 +187,13 @@ async def test_no_credential_and_no_body_goes_into_a_tunnel(open_: Open) -> None
         assert said.startswith(b"HTTP/1.1 400 ")
 
 
+async def test_made_up_names_below_one_make_up_no_limits(open_: Open) -> None:
+    async with open_(rule={"hosts": ("*.example.com",)}, resolve=Names()) as outlet:
+        for n in range(600):
+            assert (await outlet.say(f"CONNECT n{n}.example.com:443 HTTP/1.1\r\nHost: a\r\n\r\n".encode()))[9:12] == b"502"
+        assert (await outlet.say(b"CONNECT another.example.com:443 HTTP/1.1\r\nHost: a\r\n\r\n"))[9:12] == b"429"
+
+
 async def test_without_a_list_there_is_no_tunnel(open_: Open, site: Site) -> None:
     options = {"resolve": Names(api_example_com="127.0.0.1"), "inner_hosts": ("127.0.0.1",), "tls_port": site.port}
     async with open_(**options) as outlet:

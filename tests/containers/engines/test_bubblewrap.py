@@ -91,7 +91,7 @@ async def test_a_box_dies_with_a_server_that_is_killed_and_the_next_one_clears_u
         while await asyncio.to_thread(groups, BOX) or await asyncio.to_thread(left_mounts, bubblewrap_folder):
             continue  # they go a moment later
     async with engine:
-        assert list(await engine.list({"whose": "mine"})) == [FoundBox(BOX, "exited", {"whose": "mine"})]
+        assert list(await engine.list({"whose": "mine"})) == [FoundBox(BOX, "exited")]
         await engine.remove(BOX)
         assert list(await engine.list({})) == []
     assert groups(BOX) == []
@@ -125,7 +125,7 @@ def processes_with(word: str) -> list[str]:
             line = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
         except OSError:
             continue
-        if word in line and int(pid) != os.getpid() and not gone(int(pid), 2):
+        if word in line and int(pid) != os.getpid() and not gone(int(pid), 30):
             found.append(line)
     return found
 
@@ -136,7 +136,7 @@ async def test_another_engine_on_the_same_folder_sees_and_ends_what_runs(
     async with engine, BubblewrapEngine(bubblewrap_folder) as later:
         box = await boxes.start("import sys; print('up', flush=True); sys.stdin.readline()", labels={"whose": "mine"})
         await box.says()
-        assert list(await later.list({"whose": "mine"})) == [FoundBox(box.id, "running", {"whose": "mine"})]
+        assert list(await later.list({"whose": "mine"})) == [FoundBox(box.id, "running")]
         assert await later.owns(box.id, box.pid)
         await later.pause(box.id)
         await later.remove(box.id)
@@ -183,7 +183,7 @@ async def test_a_record_that_was_cut_off_is_listed_as_ended_and_can_be_removed(
     folder.mkdir(parents=True)
     (folder / "box.json").write_bytes(rubbish)
     async with engine:
-        assert list(await engine.list({})) == [FoundBox(BOX, "exited", {})]
+        assert list(await engine.list({})) == [FoundBox(BOX, "exited")]
         await engine.remove(BOX)
         assert list(await engine.list({})) == []
 

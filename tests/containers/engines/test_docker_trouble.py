@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -117,11 +117,16 @@ async def test_an_address_over_tcp(docker_url: str) -> None:
             assert isinstance(await engine.list({}), list)
 
 
-@pytest.mark.parametrize("engine", ["docker"], indirect=True)
-async def test_a_runtime_is_passed_through_by_its_name(boxes: Boxes) -> None:
-    assert await boxes.run("print('ran', flush=True)", runtime="runc") == "ran\n"
-    with pytest.raises(Invalid) as refused:
-        await boxes.run("", runtime="no-such-runtime")
+async def test_a_runtime_is_passed_through_by_its_name(docker_url: str, sandbox_images: Callable[[str], str]) -> None:
+    async with DockerEngine(docker_url, "runc") as engine:
+        boxes = Boxes(engine, sandbox_images("docker"))
+        try:
+            assert await boxes.run("print('ran', flush=True)") == "ran\n"
+        finally:
+            await boxes.close()
+    async with DockerEngine(docker_url, "no-such-runtime") as engine:
+        with pytest.raises(Invalid) as refused:
+            await engine.start(boxes.spec())
     assert refused.value.param == "runtime"
 
 

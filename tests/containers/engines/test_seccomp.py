@@ -115,7 +115,7 @@ async def test_no_process_gets_namespaces_of_its_own(boxes: Boxes) -> None:
 OF_OTHERS = {"prlimit64": (1, 7, 0, 0), "sched_setaffinity": (1, 0, 0), "sched_setscheduler": (1, 0, 0), "sched_setparam": (1, 0)}
 OF_OTHERS |= {"sched_setattr": (1, 0, 0), "setpriority": (0, 1, 0), "ioprio_set": (1, 1, 0)}
 OF_GROUPS = {"setpriority": (1, 0, 0), "ioprio_set": (2, 0, 0)}
-OF_ITS_OWN = {"prlimit64": (0, 7, 0, 0), "setpriority": (0, 0, 0), "ioprio_set": (1, 0, 0)}
+OF_ITS_OWN = {"prlimit64": (0, 7, 0, 0), "setpriority": (0, 0, 19), "ioprio_set": (1, 0, 0)}
 NOWHERE = 8  # a place that cannot be read: what the filter lets through ends with EFAULT
 
 

@@ -26,14 +26,13 @@ async def until(state: str, keeper: ImageKeeper) -> None:
 
 async def test_a_missing_image_is_built_behind_and_its_state_is_told(images: Images) -> None:
     async with ImageKeeper(images, build=True) as keeper:
-        assert (keeper.state, keeper.ready.is_set()) == ("starting", False)
+        assert keeper.state == "starting"
         await until("building", keeper)
         with pytest.raises(ImageMissing, match=r"the image is being built \(.+\): try again soon") as missing:
             await keeper.reference()
         assert missing.value.retry_after_s == 15
         assert keeper.detail.startswith("building: ")
-        async with asyncio.timeout(40):
-            await keeper.ready.wait()
+        await until("ready", keeper)
         assert (await keeper.reference(), keeper.detail) == (images.wanted_tag(), "ready")
 
 
@@ -52,7 +51,7 @@ async def test_without_leave_to_build_the_command_is_said_until_somebody_has_typ
             await keeper.reference()
         await images.build(print, "host")
         assert await keeper.reference() == images.wanted_tag()
-        assert keeper.ready.is_set()
+        assert keeper.state == "ready"
 
         await images.remove(images.wanted_tag())
         keeper.forget()

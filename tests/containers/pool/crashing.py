@@ -36,7 +36,7 @@ async def user(pools: Pools, number: int) -> None:
                 if (await link.run(job, lambda stream, data: None)).exit_code == 0:
                     print("wrote", number, flush=True)
             if random.random() < 0.7:
-                await pools.release(lease.id)
+                await pools["code"].release(lease.id)
         except AgentrtError:
             await asyncio.sleep(0.01)
 
@@ -65,7 +65,8 @@ def rounds(kills: int, name: str, where: str, home: Path, image: str) -> tuple[s
             if left or wrote:
                 time.sleep(random.random() * _LONGEST_S)
             else:
-                wrote.add(int(server.stdout.readline().split()[1]))
+                line = next(line for line in server.stdout if line.startswith(b"wrote "))  # what is logged stands there, too
+                wrote.add(int(line.split()[1]))
             server.kill()
             # its last line may be a part of one
             wrote |= {int(line.split()[1]) for line in server.stdout if line.startswith(b"wrote ") and line.endswith(b"\n")}

@@ -64,7 +64,7 @@ async def test_one_that_is_released_while_it_is_being_paused_is_gone(open_: Open
         paper.pausing.clear()
         lease = await used(await pools["code"].acquire(user("ann")))
         await paper.until(lambda: paper.count["pause"] == 1)
-        await pools.release(lease.id)
+        await pools["code"].release(lease.id)
         assert lease.state == "removed"
         paper.boxes[lease.box.id] = type("Gone", (), {"paused": False, "end": lambda self: None, "spec": paper.specs[0]})()
         paper.pausing.set()
@@ -79,7 +79,7 @@ async def test_after_a_while_it_is_removed_and_its_files_stay(open_: Open, paper
         await becomes(lease, "removed")
         assert paper.count["paused"] == 1 and pools["code"].stats().active_instances == 0
         with pytest.raises(SandboxGone, match="nobody used it for a while"):
-            pools.get(lease.id)
+            pools["code"].get(lease.id)
         with pytest.raises(SandboxGone, match="nobody used it for a while"):
             await used(lease)
         again = await pools["code"].acquire(user("ann"))

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import structlog
 
 from agentrt.containers import SandboxGone
 from agentrt.containers.engines import Mount
@@ -43,7 +44,7 @@ async def test_a_holder_that_comes_back_finds_its_own(open_: Open) -> None:
         pool = pools["code"]
         first, again, other = await asyncio.gather(*(pool.acquire(user(name)) for name in ("ann", "ann", "bob")))
         assert first is again and first is pool.find(user("ann")) and other is not first
-        assert pools.get(first.id) is first and len(pool.leases()) == 2
+        assert pools["code"].get(first.id) is first and pool.stats().active_instances == 2
 
 
 async def test_a_box_is_never_handed_to_a_second_holder(open_: Open, paper: PaperEngine) -> None:
@@ -59,7 +60,7 @@ async def test_a_box_is_never_handed_to_a_second_holder(open_: Open, paper: Pape
             try:
                 async with lease.use() as link:
                     await link.run(Job(mode="python", code="1"), ignore)
-                await pools.release(lease.id)
+                await pools["code"].release(lease.id)
             except SandboxGone:  # it was evicted for somebody else
                 continue
 
@@ -73,7 +74,7 @@ async def test_released_is_destroyed_and_its_workspace_stays(open_: Open, paper:
     async with open_() as pools:
         lease = await pools["code"].acquire(user("ann"))
         lease.workspace.tree.write("kept.txt", b"kept")
-        await pools.release(lease.id)
+        await pools["code"].release(lease.id)
         assert lease.box.id in paper.removed and lease.state == "removed" and pools["code"].find(user("ann")) is None
         again = await pools["code"].acquire(user("ann"))
         assert again.box.id != lease.box.id and again.workspace.tree.read("kept.txt") == b"kept"
@@ -82,11 +83,11 @@ async def test_released_is_destroyed_and_its_workspace_stays(open_: Open, paper:
 async def test_releasing_twice_and_asking_for_what_never_was_are_told_apart(open_: Open) -> None:
     async with open_() as pools:
         lease = await pools["code"].acquire(user("ann"))
-        await pools.release(lease.id)
+        await pools["code"].release(lease.id)
         with pytest.raises(SandboxGone, match=r"is gone: it was released$"):
-            await pools.release(lease.id)
+            await pools["code"].release(lease.id)
         with pytest.raises(SandboxGone, match="it was released or never was"):
-            pools.get("sbx_never")
+            pools["code"].get("sbx_never")
         with pytest.raises(NotFound, match="there is no pool 'gpu'; there are code"):
             pools["gpu"]
 
@@ -94,7 +95,7 @@ async def test_releasing_twice_and_asking_for_what_never_was_are_told_apart(open
 async def test_two_that_release_at_once_both_return_and_one_ends_it(open_: Open, paper: PaperEngine) -> None:
     async with open_() as pools:
         lease = await pools["code"].acquire(user("ann"))
-        done = await asyncio.gather(*(pools.release(lease.id) for _ in range(5)), return_exceptions=True)
+        done = await asyncio.gather(*(pools["code"].release(lease.id) for _ in range(5)), return_exceptions=True)
         assert paper.removed == [lease.box.id]
         assert [type(error) for error in done if error] == [SandboxGone] * 4
 
@@ -127,12 +128,12 @@ async def test_lost_variables_are_told_until_the_next_stateful_use_has_ended(ope
         pool = pools["code"]
         lease = await pool.acquire(user("ann"))
         assert not await told(lease)
-        await pools.release(lease.id)
+        await pools["code"].release(lease.id)
         lease = await pool.acquire(user("ann"))
         assert [await told(lease, shared=True), await told(lease), await told(lease)] == [True, True, False]
         shared = await pool.acquire(user("bob"))
         await told(shared, shared=True)
-        await pools.release(shared.id)
+        await pools["code"].release(shared.id)
         assert not (await pool.acquire(user("bob"))).lost_state, "what leaves no variables loses none"
     async with open_() as pools:
         assert await told(await pools["code"].acquire(user("ann"))), "over a restart, too"
@@ -187,21 +188,26 @@ class Gate:
         (folder / "proxy.sock").touch()
         self.told.append(("open", box_id))
 
-    async def bind(self, box_id: str, grant: object) -> None:
-        self.told.append(("bind", grant))
-
     async def close(self, box_id: str) -> None:
         self.told.append(("close", box_id))
 
 
-async def test_the_way_out_is_there_before_the_box_and_bound_with_it(open_: Open, paper: PaperEngine) -> None:
+async def test_the_way_out_is_there_before_the_box_and_goes_with_it(open_: Open, paper: PaperEngine) -> None:
     gate = Gate()
     async with open_(outlet=gate) as pools:
-        lease = await pools["code"].acquire(user("ann"), grant="ann may")
+        lease = await pools["code"].acquire(user("ann"))
         assert (lease.box.slot.control / "proxy.sock").exists()
-        await pools.release(lease.id)
-    box = lease.box.id
-    assert gate.told == [("open", box), ("bind", "ann may"), ("close", box)]
+        await pools["code"].release(lease.id)
+    assert gate.told == [("open", lease.box.id), ("close", lease.box.id)]
+
+
+async def test_modules_that_cannot_be_imported_ahead_are_told_once(open_: Open, paper: PaperEngine) -> None:
+    paper.missing = ("numpyy",)
+    with structlog.testing.capture_logs() as said:
+        async with open_(min=2, preload=("numpyy",)) as pools:
+            await warm(pools, 2)
+    told = [entry["modules"] for entry in said if entry["event"] == "preload.missing"]
+    assert told == [["numpyy"]]
 
 
 async def test_a_pool_knows_nothing_of_what_runs_in_it(open_: Open, paper: PaperEngine, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ async def test_nothing_of_a_user_is_in_the_box_that_the_next_one_gets(real: Real
     async with real(max=1, min=1) as pools:
         ann = await pools["code"].acquire(user("ann"))
         await run(ann, "echo secret | tee /tmp/left /dev/shm/left left; (sleep 600 &)", "bash")
-        await pools.release(ann.id)
+        await pools["code"].release(ann.id)
         bob = await pools["code"].acquire(user("bob"))
         assert bob.box.id != ann.box.id
         assert await run(bob, "cat /tmp/left /dev/shm/left left 2>/dev/null; ls -A /workspace /tmp; pgrep sleep", "bash") in (
@@ -62,7 +62,7 @@ async def test_files_outlive_the_box_and_variables_do_not_which_is_said(real: Re
     async with real() as pools:
         lease = await pools["code"].acquire(user("ann"))
         await run(lease, "x = 1; open('kept', 'w').write('kept')")
-        await pools.release(lease.id)
+        await pools["code"].release(lease.id)
         lease = await pools["code"].acquire(user("ann"))
         assert lease.lost_state and await run(lease, "print(open('kept').read(), 'x' in globals())") == "kept False"
         assert not lease.lost_state

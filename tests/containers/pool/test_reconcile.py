@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentrt.containers import EngineUnavailable
-from agentrt.containers.engines import FoundBox
+from agentrt.containers.engines import INSTANCE_LABEL
 from agentrt.containers.pool import instance_id, reconcile
 from agentrt.containers.runner import Job
 from fixtures.paper_engine import WAITS, PaperEngine
@@ -18,17 +18,14 @@ from .conftest import Open, until, user, warm
 pytestmark = pytest.mark.anyio
 
 
-def found(box_id: str, instance: str) -> FoundBox:
-    return FoundBox(box_id, "running", {"agentrt.instance": instance})
-
-
 async def test_a_start_removes_what_is_its_own_and_leaves_others_alone(home: Path, paper: PaperEngine) -> None:
-    paper.strangers = [found("mine0000", "one"), found("mine1111", "one"), found("theirs00", "two")]
+    instances = {"mine0000": "one", "mine1111": "one", "theirs00": "two"}
+    paper.strangers = {box_id: {INSTANCE_LABEL: instance} for box_id, instance in instances.items()}
     for folder in ("mine0000/ctl", "slots/mine0000/workspace", "forgotten/ctl", "slots/forgotten/skills"):
         (home / "run" / folder).mkdir(parents=True)
     (home / "run/mine0000/ctl/proxy.sock").touch()
     assert await reconcile(paper, home / "run", "one", can_mount=False) == 2
-    assert [box.id for box in paper.strangers] == ["theirs00"]
+    assert list(paper.strangers) == ["theirs00"]
     assert os.listdir(home / "run") == ["slots"] and os.listdir(home / "run/slots") == []
 
 
@@ -41,7 +38,7 @@ async def test_a_folder_that_something_is_mounted_on_is_never_looked_into(home: 
 
 
 async def test_no_box_is_started_before_the_old_ones_are_gone(open_: Open, paper: PaperEngine) -> None:
-    paper.strangers = [found("old00000", "instance1")]
+    paper.strangers = {"old00000": {INSTANCE_LABEL: "instance1"}}
     paper.keeps = True
     async with open_(min=1, look_s=0.02) as pools:
         await paper.until(lambda: paper.count["remove"] > 1)

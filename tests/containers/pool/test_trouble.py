@@ -6,7 +6,7 @@ import pytest
 
 from agentrt.bus import Bus, SandboxDied
 from agentrt.containers import EngineUnavailable, ImageMissing, SandboxGone
-from agentrt.containers.engines import FoundBox
+from agentrt.containers.engines import INSTANCE_LABEL
 from agentrt.containers.runner import Job
 from agentrt.kernel import TimedOut, Unavailable
 from fixtures.paper_engine import WAITS, PaperEngine
@@ -100,7 +100,7 @@ async def test_a_box_that_dies_in_mid_job_says_why_and_is_replaced(
                 await running
             assert again.id != lease.id and again.lost_state
             with pytest.raises(SandboxGone, match=said):
-                pools.get(lease.id)
+                pools["code"].get(lease.id)
             assert deaths.pending() == [SandboxDied(lease.id, "code", reason or "exited")]
 
 
@@ -143,7 +143,7 @@ async def test_what_the_engine_would_not_remove_is_removed_later(open_: Open, pa
     async with open_(look_s=0.02, max=1) as pools:
         lease = await pools["code"].acquire(user("ann"))
         paper.keeps = True
-        await pools.release(lease.id)
+        await pools["code"].release(lease.id)
         assert lease.box.id in paper.boxes and lease.state == "draining"
         paper.keeps = False
         again = await pools["code"].acquire(user("ann"))
@@ -157,12 +157,9 @@ async def test_the_list_is_the_truth(open_: Open, paper: PaperEngine) -> None:
         kept = paper.boxes.pop(lease.box.id)
         await until(lambda: not lease.alive)
         kept.end()
-        paper.strangers = [
-            FoundBox("a" * 16, "running", {"agentrt.instance": "instance1"}),
-            FoundBox("b" * 16, "running", {"agentrt.instance": "other"}),
-        ]
+        paper.strangers = {"a" * 16: {INSTANCE_LABEL: "instance1"}, "b" * 16: {INSTANCE_LABEL: "other"}}
         await paper.until(lambda: "a" * 16 in paper.removed)
-        assert [box.id for box in paper.strangers] == ["b" * 16]
+        assert list(paper.strangers) == ["b" * 16]
 
 
 async def test_a_job_of_a_box_that_vanishes_is_told_even_if_the_job_raises(open_: Open, paper: PaperEngine) -> None:

@@ -41,7 +41,7 @@ async def test_who_waits_is_served_in_turn(open_: Open, paper: PaperEngine) -> N
         async def come(name: str) -> None:
             lease = await pool.acquire(user(name))
             served.append(name)
-            await pools.release(lease.id)
+            await pools["code"].release(lease.id)
 
         for place, name in enumerate(("ann", "bob", "cat", "dan"), 1):
             group.create_task(come(name))

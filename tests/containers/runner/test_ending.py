@@ -162,15 +162,6 @@ async def test_one_job_that_ends_takes_its_children_and_leaves_those_of_others(d
     await eventually(lambda: "sleep 91" not in desk.processes())
 
 
-async def test_what_a_keeping_job_started_lives_on(desk: Desk) -> None:
-    await desk.bash("setsid sleep 95 >/dev/null 2>&1 &", keep=True)
-    await eventually(lambda: "sleep 95" in desk.processes())
-    await desk.kernel("1", keep=True)
-    assert "sleep 95" in desk.processes()
-    await desk.kernel("1")
-    await eventually(lambda: "sleep 95" not in desk.processes())
-
-
 async def test_threads_of_a_kernel_rest_between_its_jobs(desk: Desk) -> None:
     """Else a thread could do on its own, for ever, what a job may not."""
     code = """
@@ -205,8 +196,7 @@ async def test_the_dead_are_buried(desk: Desk) -> None:
 
 async def test_kill_all_ends_everything_and_the_runner_goes_on(desk: Desk) -> None:
     await desk.kernel("x = 1")
-    await desk.bash("setsid sleep 96 >/dev/null 2>&1 &", keep=True)
-    running = await desk.begun("bash", "echo on; sleep 97")
+    running = await desk.begun("bash", "setsid sleep 96 & echo on; sleep 97")
     await desk.link.kill_all()
     assert (await running).outcome.exit_code == -9
     assert not any("sleep" in line for line in desk.processes())

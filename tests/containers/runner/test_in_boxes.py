@@ -36,7 +36,6 @@ from .test_ending import (
     test_kill_all_ends_everything_and_the_runner_goes_on,
     test_nothing_outlives_the_last_job_not_even_a_daemon,
     test_the_box_ends_when_the_host_hangs_up,
-    test_what_a_keeping_job_started_lives_on,
 )
 from .test_link import test_a_port_inside_can_be_dialled, test_a_port_where_nothing_listens_is_refused
 

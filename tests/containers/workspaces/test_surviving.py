@@ -30,7 +30,6 @@ async def test_what_is_remembered_survives(open_: Open) -> None:
     async with open_() as workspaces:
         workspace = await workspaces.open(ANNA)
         assert workspace.note.had_state
-        workspace.note.forget_state()
         (workspace.path.parent / "note.json").write_text("cut o")
     async with open_() as workspaces:
         assert not (await workspaces.open(ANNA)).note.had_state
@@ -131,7 +130,7 @@ async def main(home):
         await workspace.measure()
         print(workspace.outgrown)
         await workspace.close()
-        await workspace.forget()
+        await workspaces.forget(Holder(user="anna"))
         print(await workspaces.find(Holder(user="anna")))
 asyncio.run(main(Path(sys.argv[1])))
 """

@@ -166,9 +166,9 @@ async def test_each_pool_s_workspaces_have_the_size_it_asks_for_and_one_may_have
             big = await workspaces.open(Holder(user="anna", pool="big"))
             small = await workspaces.open(ANNA)
             assert (big.tree.usage().bytes >> 20, small.tree.usage().bytes >> 20) == (64, 16)
-            for workspace in (big, small):
+            for workspace, holder in ((big, Holder(user="anna", pool="big")), (small, ANNA)):
                 await workspace.close()
-                await workspace.forget()
+                await workspaces.forget(holder)
 
 
 async def test_a_workspace_in_use_cannot_be_forgotten_and_one_that_is_not_can(open_: Open, home: Path) -> None:
@@ -178,7 +178,7 @@ async def test_a_workspace_in_use_cannot_be_forgotten_and_one_that_is_not_can(op
         with pytest.raises(Conflict):
             await workspaces.forget(ANNA)
         await workspace.close()
-        await workspace.forget()
+        await workspaces.forget(ANNA)
         assert not workspace.path.parent.exists() and not await workspaces.find(ANNA)
         with pytest.raises(NotFound):
             await workspaces.forget(ANNA)
@@ -203,8 +203,8 @@ async def test_many_at_once_each_get_their_own(open_: Open) -> None:
         found = await asyncio.gather(*(workspaces.open(Holder(user=f"u{n % 10}")) for n in range(40)))
         assert len({workspace.id for workspace in found}) == 10 and len(set(map(id, found))) == 10
         for workspace in found[:10]:
-            workspace.tree.write("whose", workspace.holder.user.encode())
-        assert all(workspace.tree.read("whose").decode() == workspace.holder.user for workspace in found)
+            workspace.tree.write("whose", workspace.id.encode())
+        assert all(workspace.tree.read("whose").decode() == workspace.id for workspace in found)
 
 
 async def test_leaving_unmounts_everything(open_: Open, home: Path) -> None:

@@ -9,24 +9,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-import structlog
-
 from agentrt.files import Resolve, system_resolve
 
 from ..spec import Upstream
 from .audit import Audit, Record
+from .connections import Connections
 from .exchange import Exchange
 from .gateway import Application, is_meant, serve_models
 from .grant import Grant
-from .listener import Listener, streams
 from .meter import Load, Meter, Meters
-from .relay import PIECE, close, end
+from .relay import Ends, end
 from .requests import Head, Refused, Requests
 from .table import Table, first_segment, split_target
 from .tunnel import Tunnels
 from .upstreams import Upstreams
-
-log = structlog.get_logger()
 
 SOCKET = "proxy.sock"
 MOST_CONNECTIONS = 64
@@ -37,14 +33,11 @@ _AUDIT_S, _LINGER_S = 5.0, 1.0
 
 
 class _Box:
-    """What listens for a box, what may be reached from it now, and the connections there are."""
+    """What may be reached from a box now, and the connections it has here."""
 
-    def __init__(self, path: Path, audit: Audit) -> None:
-        self.path, self.audit = path, audit
-        self.listeners: list[Listener] = []
+    def __init__(self, path: Path, audit: Audit, connections: Connections) -> None:
+        self.path, self.audit, self.connections = path, audit, connections
         self.grant: Grant | None = None
-        self.closed = False
-        self.connections: set[asyncio.Task[None]] = set()
         self.load = Load(MOST_HELD)
 
 
@@ -85,8 +78,9 @@ class Egress:
 
     async def open(self, box_id: str, folder: Path) -> None:
         """Make `folder/proxy.sock`, before the box starts. Until `bind` every request is refused."""
-        box = self._boxes[box_id] = _Box(folder / SOCKET, Audit(box_id, self._record, self._now))
-        box.listeners.append(Listener(_socket_in(folder), lambda connection: self._take(box, connection)))
+        connections = Connections(self._group, MOST_CONNECTIONS, lambda ends: self._requests(box, ends), "egress")
+        box = self._boxes[box_id] = _Box(folder / SOCKET, Audit(box_id, self._record, self._now), connections)
+        connections.listen(_socket_in(folder))
 
     async def listen(self, box_id: str, listener: socket.socket) -> None:
         """Answer also on this TCP socket, which listens inside the box: whoever reaches it is in there. It is closed with the
@@ -94,8 +88,8 @@ class Egress:
         box = self._boxes.get(box_id)
         if box is None:
             listener.close()
-            return
-        box.listeners.append(Listener(listener, lambda connection: self._take(box, connection)))
+        else:
+            box.connections.listen(listener)
 
     async def bind(self, box_id: str, grant: Grant | None) -> None:
         """From now on the box may reach what `grant` says; None: nothing again. Requests that are under way go on. Fine for one
@@ -109,52 +103,28 @@ class Egress:
         box = self._boxes.pop(box_id, None)
         if box is None:
             return
-        box.grant, box.closed = None, True
-        for listener in box.listeners:
-            listener.close()
-        for task in box.connections:
-            task.cancel()
-        if box.connections:
-            await asyncio.wait(box.connections, timeout=_AUDIT_S)
+        box.grant = None
+        await box.connections.close(_AUDIT_S)
         with suppress(OSError):
             box.path.unlink(missing_ok=True)
 
-    def _take(self, box: _Box, connection: socket.socket) -> None:
-        if box.closed or len(box.connections) >= MOST_CONNECTIONS:
-            connection.close()
-            return
-        task = self._group.create_task(self._connection(box, connection), name="egress")
-        box.connections.add(task)
-        task.add_done_callback(box.connections.discard)
-        task.add_done_callback(lambda ended: connection.close() if ended.cancelled() else None)  # before it could begin
-
-    async def _connection(self, box: _Box, connection: socket.socket) -> None:
-        try:
-            reader, writer = await streams(connection)
-        except (OSError, asyncio.CancelledError):
-            connection.close()
-            return
+    async def _requests(self, box: _Box, ends: Ends) -> None:
+        """All that come over one connection."""
+        reader, writer = ends
         requests = Requests(reader)
-        try:
-            within_s = None
-            while (head := await self._head(box, requests, reader, writer, within_s)) is not None:
-                within_s = IDLE_S
-                exchange = Exchange(head, requests, reader, writer)
-                grant = box.grant
-                try:
-                    await self._answer(grant, exchange, box.load)
-                finally:
-                    await _within(box.audit.tell(grant, exchange))
-                if not exchange.keep_alive or requests.unread:
-                    break
-            if requests.left_over:
-                await _linger(reader, writer)
-        except (OSError, asyncio.CancelledError):  # the box left, or was closed
-            return
-        except Exception:  # one connection's mistake ends that connection
-            log.exception("egress.crashed")
-        finally:
-            await close(writer)
+        within_s = None
+        while (head := await self._head(box, requests, reader, writer, within_s)) is not None:
+            within_s = IDLE_S
+            exchange = Exchange(head, requests, reader, writer)
+            grant = box.grant
+            try:
+                await self._answer(grant, exchange, box.load)
+            finally:
+                await _within(box.audit.tell(grant, exchange))
+            if not exchange.keep_alive or requests.unread:
+                break
+        if requests.left_over:
+            await _linger(requests, writer)
 
     async def _head(
         self, box: _Box, requests: Requests, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, within_s: float | None
@@ -194,7 +164,7 @@ class Egress:
             return
         path, query = split_target(head.target)
         name, rest = first_segment(path)
-        exchange.upstream = name
+        exchange.upstream = name[:64]  # as long as one can be
         way = self._table.find(name, grant.rule.upstreams)
         way.check(head.method, rest)
         limits = way.spec.requests_per_minute, way.spec.bytes_per_day
@@ -226,13 +196,12 @@ def _socket_in(folder: Path) -> socket.socket:
     return listener
 
 
-async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _linger(requests: Requests, writer: asyncio.StreamWriter) -> None:
     """Let the box read why it was refused: closing with something unread would take the answer away again."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_LINGER_S):
             end(writer)
-            while await reader.read(PIECE):
-                pass
+            await requests.rest()
 
 
 async def _within(telling: Awaitable[None]) -> None:

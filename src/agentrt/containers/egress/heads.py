@@ -15,6 +15,11 @@ _CONNECTION = frozenset((b"connection", b"keep-alive", b"proxy-connection"))
 _END = re.compile(rb"\r?\n\r?\n")
 
 
+# browsers look for it behind a few other bytes, too
+_LIKE_AN_ANSWER = re.compile(rb"http|icy ", re.IGNORECASE)
+LOOKED_AT = 32
+
+
 class Untrusted(Exception):
     """A request that did not mean this port, or cannot be read."""
 
@@ -30,6 +35,11 @@ def is_http(data: bytes) -> bool | None:
     if len(line) > MOST_HEAD:
         raise Untrusted("the head is too long")
     return None
+
+
+def may_be_answer(data: bytes) -> bool:
+    """Whether a browser may read an answer in what begins so."""
+    return bool(_LIKE_AN_ANSWER.search(data[:LOOKED_AT]))
 
 
 def end_of_head(data: bytes) -> int:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from .heads import Untrusted, answer_head, asks_for_another, end_of_head, is_http, request_head
+from .heads import LOOKED_AT, Untrusted, answer_head, asks_for_another, end_of_head, is_http, may_be_answer, request_head
 from .relay import PIECE, Ends, end, send
 
 
@@ -14,12 +14,13 @@ class Passage:
     def __init__(self, caller: Ends, box: Ends, port: int, idle_s: float) -> None:
         self._caller, self._box, self._port, self._idle_s = caller, box, port, idle_s
         self._http: bool | None = None
-        self._box_spoke = self._asked = False
+        self._asked = self._told = False
+        self._known = asyncio.Event()
         self._scope: asyncio.Timeout | None = None
 
     async def carry(self, lost: asyncio.Event) -> None:
-        """Until both sides have ended theirs, one is gone, nothing came for a while, or the box is `lost`. Untrusted, with
-        nothing carried yet, where the caller did not mean this port, or the box answers what cannot be read."""
+        """Until both sides have ended theirs, one is gone, nothing came for a while, or the box is `lost`. Untrusted, while the
+        caller can still be told, where it did not mean this port, or the box answers what cannot be read."""
         failed: list[Untrusted] = []
 
         async def judged(flow: Coroutine[Any, Any, None]) -> None:
@@ -41,7 +42,7 @@ class Passage:
                     pass
         except TimeoutError:
             return
-        if failed:
+        if failed and not self._told:
             raise failed[0]
 
     async def _out(self) -> None:
@@ -49,8 +50,9 @@ class Passage:
         while self._http is None and (piece := await self._read(self._caller)):
             data += piece
             self._http = is_http(data)
+        self._known.set()
         if self._http:
-            if self._box_spoke:  # no HTTP server does, and what it said was not looked at
+            if self._told:  # no HTTP server speaks first, and what this one said was not looked at
                 raise Untrusted("the container spoke first")
             while (end := end_of_head(data)) < 0:
                 if not (piece := await self._read(self._caller)):
@@ -63,10 +65,19 @@ class Passage:
 
     async def _back(self) -> None:
         data = await self._read(self._box)
-        if self._http is None:
-            self._box_spoke = True
-        elif self._http:
+        greeting = b""
+        while self._http is None and data:
+            greeting = (greeting + data)[:LOOKED_AT]
+            if may_be_answer(greeting):  # to a question that is not asked yet, by a browser that has connected ahead
+                await self._known.wait()
+                break
+            self._told = True
+            send(self._caller[1], data)
+            await self._caller[1].drain()
+            data = await self._read(self._box)
+        if self._http:
             data = await self._heads(data)
+        self._told = True
         await self._rest(data, self._box, self._caller)
 
     async def _heads(self, data: bytes) -> bytes:

@@ -5,21 +5,17 @@ import socket
 from contextlib import suppress
 from typing import Protocol, Self
 
-import structlog
-
 from agentrt.kernel import Conflict, Exhausted
 
 from ..errors import SandboxGone
+from .connections import Connections
 from .heads import Untrusted
-from .listener import Listener, streams
 from .passage import Passage
 from .relay import Ends, close, send
 
-log = structlog.get_logger()
-
 HOST = "127.0.0.1"
 MOST_PORTS, MOST_CONNECTIONS = 512, 128
-IDLE_S = 300.0
+IDLE_S, _CLOSED_S = 300.0, 2.0
 
 
 class Line(Protocol):
@@ -27,17 +23,16 @@ class Line(Protocol):
 
     lost: asyncio.Event
 
-    async def dial(self, port: int) -> socket.socket: ...
+    async def dial(self, port: int) -> socket.socket:
+        """ConnectionRefusedError where nothing listens; SandboxGone once it is lost."""
+        ...
 
 
 class _Published:
     """A port of ours, and the port of the box behind it. `link` is that of the newest start."""
 
-    def __init__(self, link: Line, inside: int) -> None:
-        self.link, self.inside = link, inside
-        self.listener: Listener | None = None
-        self.closed = False
-        self.connections: set[asyncio.Task[None]] = set()
+    def __init__(self, link: Line, inside: int, connections: Connections) -> None:
+        self.link, self.inside, self.connections = link, inside, connections
 
 
 class Ports:
@@ -70,7 +65,6 @@ class Ports:
             return preferred
         if len(self._published) >= MOST_PORTS:
             raise Exhausted(f"at most {MOST_PORTS} ports are published at once", code="too_many_ports", retry_after_s=10)
-        published = _Published(link, port)
         place = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -80,8 +74,9 @@ class Ports:
             place.close()
             raise Conflict(f"the port {preferred} is taken by another program", code="port_taken") from None
         chosen: int = place.getsockname()[1]
-        published.listener = Listener(place, lambda connection: self._take(published, connection))
-        self._published[chosen] = published
+        connections = Connections(self._group, MOST_CONNECTIONS, lambda ends: self._carry(published, ends), "published port")
+        published = self._published[chosen] = _Published(link, port, connections)
+        connections.listen(place)
         self._ever.add(chosen)
         return chosen
 
@@ -94,44 +89,15 @@ class Ports:
         published = self._published.pop(published_port, None)
         if published is None:
             return
-        if published.listener is not None:
-            published.listener.close()
-        published.closed = True
-        for task in published.connections:
-            task.cancel()
-        if published.connections:
-            await asyncio.wait(published.connections, timeout=2)
-
-    def _take(self, published: _Published, connection: socket.socket) -> None:
-        if published.closed or published.link.lost.is_set() or len(published.connections) >= MOST_CONNECTIONS:
-            connection.close()
-            return
-        task = self._group.create_task(self._connection(published, connection), name="published port")
-        published.connections.add(task)
-        task.add_done_callback(published.connections.discard)
-        task.add_done_callback(lambda ended: connection.close() if ended.cancelled() else None)  # before it could begin
-
-    async def _connection(self, published: _Published, connection: socket.socket) -> None:
-        try:
-            caller = await streams(connection)
-        except (OSError, asyncio.CancelledError):
-            connection.close()
-            return
-        try:
-            await self._carry(published, caller)
-        except (OSError, SandboxGone, asyncio.CancelledError):
-            return
-        except Exception:  # one connection's mistake ends that connection
-            log.exception("port.crashed")
-        finally:
-            await close(caller[1])
+        await published.connections.close(_CLOSED_S)
 
     async def _carry(self, published: _Published, caller: Ends) -> None:
         try:
             box = await asyncio.open_connection(sock=await published.link.dial(published.inside))
         except ConnectionRefusedError:
-            await _say(caller[1], 502, "Nothing listens on this port of the container.")
-            return
+            return await _say(caller[1], 502, "Nothing listens on this port of the container.")
+        except SandboxGone:
+            return None
         try:
             port = caller[1].get_extra_info("sockname")[1]
             await Passage(caller, box, port, self._idle_s).carry(published.link.lost)

@@ -97,6 +97,12 @@ class Requests:
         if not self._ended:
             await asyncio.Event().wait()  # it talks on, so it is there
 
+    async def rest(self) -> None:
+        """Return once the other side has closed its end. What it sends meanwhile is lost."""
+        async with self._reading:  # who watched for a hang-up may still be about to stop
+            while await self._reader.read(PIECE):
+                pass
+
     async def _next(self) -> Head | bytes | None:
         """None at the end of the connection."""
         while not self._events:

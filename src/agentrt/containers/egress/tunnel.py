@@ -31,9 +31,10 @@ class Tunnels:
 
     async def open(self, exchange: Exchange, hosts: Sequence[str], sandbox: tuple[str, ...]) -> None:
         """Connect, check whom the client means to speak to, and carry bytes to the end. Refused before that."""
-        host = self._host(exchange, hosts)
+        host, pattern = self._host(exchange, hosts)
         exchange.upstream, exchange.keep_alive = host, False
-        meter = self._meters.of((*sandbox, "host", host), _LIMITS.requests_per_minute, _LIMITS.bytes_per_day)
+        # one for all names below one: who may make up names would make up limits
+        meter = self._meters.of((*sandbox, "host", pattern), _LIMITS.requests_per_minute, _LIMITS.bytes_per_day)
         if (used_up := meter.refuse()) is not None:
             raise Refused(429, used_up[0], "too much was asked for", wait_s=used_up[1], last=True)
         exchange.meter = meter
@@ -52,7 +53,8 @@ class Tunnels:
         finally:
             await close(far[1])
 
-    def _host(self, exchange: Exchange, hosts: Sequence[str]) -> str:
+    def _host(self, exchange: Exchange, hosts: Sequence[str]) -> tuple[str, str]:
+        """Which host is asked for, and by which of the allowed ones."""
         head = exchange.head
         found = _TARGET.match(head.target)
         if found is None or head.length != 0:
@@ -60,11 +62,12 @@ class Tunnels:
         if any(placeholders_in(value) for _, value in head.headers):
             raise Refused(403, "placeholder_elsewhere", "credentials are not put into tunnels", last=True)
         host = found[1].decode().lower().rstrip(".")
-        if not _matches(host, hosts):
+        pattern = _allowing(host, hosts)
+        if not pattern:
             raise Refused(403, "host_not_allowed", f"{host[:100]} is not a host that this agent may reach", last=True)
         if int(found[2]) != self._port:
             raise Refused(403, "port_not_allowed", f"only port {self._port} is let through", last=True)
-        return host
+        return host, pattern
 
     async def _judged(self, host: str) -> list[str]:
         """The host's addresses, resolved this once; Refused unless all of them are of the public internet."""
@@ -109,18 +112,19 @@ class _Count:
             raise ConnectionAbortedError from None
 
 
-def _matches(host: str, patterns: Sequence[str]) -> bool:
-    """By whole names: `*.example.com` are the names below `example.com`, and not itself. Never an address."""
+def _allowing(host: str, patterns: Sequence[str]) -> str:
+    """The first pattern that means this host; empty where none does. By whole names: `*.example.com` are the names below
+    `example.com`, and not itself. Never an address."""
     with suppress(ValueError):
         ip_address(host)
-        return False
+        return ""
     if all(label.isdigit() or label[:2] == "0x" for label in host.split(".")):  # an address, written in an older way
-        return False
+        return ""
     for pattern in patterns:
         wanted = pattern.lower().rstrip(".")
         if host == wanted or (wanted.startswith("*.") and host.endswith(wanted[1:]) and len(host) > len(wanted) - 1):
-            return True
-    return False
+            return pattern
+    return ""
 
 
 async def _connect(addresses: Sequence[str], port: int) -> Ends:

@@ -1,4 +1,4 @@
-from .bubblewrap import BubblewrapEngine
+from .bubblewrap import IMAGE_NAME, BubblewrapEngine
 from .choose import choose_engine
 from .docker import DockerEngine
 from .docker_config import image_name
@@ -6,6 +6,7 @@ from .docker_trouble import check_address, making_sense, trouble
 from .engine import INSTANCE_LABEL, BoxEnded, BoxSpec, BoxState, Engine, EngineStatus, FoundBox, Mount
 
 __all__ = [
+    "IMAGE_NAME",
     "INSTANCE_LABEL",
     "BoxEnded",
     "BoxSpec",

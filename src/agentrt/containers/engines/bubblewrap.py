@@ -228,9 +228,7 @@ class BubblewrapEngine:
     def _list(self, parts: _Parts, labels: Mapping[str, str]) -> Sequence[FoundBox]:
         wanted = labels.items()
         return [
-            FoundBox(record.id, self._state(parts, record), record.labels)
-            for record in self._records.all()
-            if wanted <= record.labels.items()
+            FoundBox(record.id, self._state(parts, record)) for record in self._records.all() if wanted <= record.labels.items()
         ]
 
     def _state(self, parts: _Parts, record: BoxRecord) -> BoxState:

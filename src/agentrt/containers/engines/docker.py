@@ -8,14 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import msgspec
-import structlog
 
-from agentrt.kernel import delay
+from agentrt.kernel import delay, one_import_at_a_time
 
 from ..errors import EngineUnavailable, SandboxGone
 from ..spec import MIB
 from .cgroups import is_inside
-from .docker_config import BOX_LABEL, container_config, container_name, given_labels, image_name
+from .docker_config import BOX_LABEL, container_config, container_name, image_name
 from .docker_events import follow
 from .docker_trouble import check_address, failure, making_sense, refusal, trouble
 from .engine import BoxEnded, BoxSpec, BoxState, EngineStatus, FoundBox
@@ -34,7 +33,6 @@ _REMOVALS = 4
 _RECONNECT_S, _RECONNECT_LONGEST_S = 0.2, 5.0
 
 T = TypeVar("T")
-log = structlog.get_logger()
 
 
 class _Host(msgspec.Struct, frozen=True):
@@ -94,7 +92,7 @@ class DockerEngine:
     async def start(self, spec: BoxSpec) -> None:
         host = await self._ready()
         host.machine.check(spec.limits)
-        config = container_config(spec, runtime=spec.runtime or self._runtime, for_podman=host.is_podman)
+        config = container_config(spec, runtime=self._runtime, for_podman=host.is_podman)
         try:
             await self._start(spec, config)
         except BaseException:  # cancelled too
@@ -184,10 +182,7 @@ class DockerEngine:
         wanted = json.dumps({"label": [BOX_LABEL, *(f"{name}={value}" for name, value in labels.items())]})
         found = await self._ask(lambda docker: docker.containers.list(all=True, filters=wanted))
         with making_sense():
-            return [
-                FoundBox(had[BOX_LABEL], _STATES.get(container["State"], "exited"), given_labels(had))
-                for had, container in ((container["Labels"], container) for container in found)
-            ]
+            return [FoundBox(box["Labels"][BOX_LABEL], _STATES.get(box["State"], "exited")) for box in found]
 
     async def ended(self) -> AsyncIterator[BoxEnded]:
         if self._follower is None:
@@ -204,7 +199,7 @@ class DockerEngine:
 
     async def _ready(self) -> _Host:
         if self._host is None:
-            await asyncio.to_thread(import_module, "aiodocker")  # a tenth of a second, in which others are answered
+            await asyncio.to_thread(one_import_at_a_time, import_module, "aiodocker")  # a tenth of a second
         with making_sense():
             host = self._host or _host(
                 await self._ask(lambda docker: docker.system.info()), await self._ask(lambda docker: docker.version())

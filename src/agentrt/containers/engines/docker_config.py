@@ -1,6 +1,5 @@
 """A box as the Docker API takes it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from ..spec import MIB
@@ -9,7 +8,6 @@ from .hardening import HIDDEN, HOSTNAME, PATH, SHM_BYTES, TMP_INODES, ULIMITS
 from .seccomp import PROFILE, profile_text
 
 BOX_LABEL = "agentrt.box"
-_GIVEN_LABEL = "agentrt.labels"
 
 
 def container_name(box_id: str) -> str:
@@ -19,11 +17,6 @@ def container_name(box_id: str) -> str:
 def image_name(tag: str) -> str:
     """The name that an image was given. Podman puts before it where it would come from, had it not been made here."""
     return tag.removeprefix("docker.io/library/").removeprefix("localhost/")
-
-
-def given_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """Of all labels of a container, some of which are its image's, those that the box was started with."""
-    return {name: labels[name] for name in labels.get(_GIVEN_LABEL, "").split()}
 
 
 def container_config(spec: BoxSpec, *, runtime: str, for_podman: bool) -> dict[str, Any]:
@@ -37,7 +30,7 @@ def container_config(spec: BoxSpec, *, runtime: str, for_podman: bool) -> dict[s
         "WorkingDir": "/",
         "Hostname": HOSTNAME,
         "Env": [f"{name}={value}" for name, value in {"PATH": PATH, **spec.env}.items()],
-        "Labels": {**spec.labels, BOX_LABEL: spec.id, _GIVEN_LABEL: " ".join(spec.labels)},
+        "Labels": {**spec.labels, BOX_LABEL: spec.id},
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": _host_config(spec, runtime, for_podman),
     }

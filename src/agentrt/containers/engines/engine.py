@@ -35,7 +35,6 @@ class BoxSpec(msgspec.Struct, frozen=True, kw_only=True):
     env: Mapping[str, str] = {}
     mounts: tuple[Mount, ...] = ()
     labels: Mapping[str, str] = {}
-    runtime: str = ""
 
     @property
     def group(self) -> int:
@@ -43,11 +42,10 @@ class BoxSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoundBox(msgspec.Struct, frozen=True):
-    """A box that the engine has, with the labels it was started with."""
+    """A box that the engine has."""
 
     id: str
     state: BoxState
-    labels: Mapping[str, str]
 
 
 class BoxEnded(msgspec.Struct, frozen=True):

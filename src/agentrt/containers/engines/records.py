@@ -67,7 +67,10 @@ class Records:
     def end_half_started(self, box_id: str) -> None:
         """End what waits at the gate, which an earlier server left there, and what that has forked meanwhile."""
         gate = str(self.folder(box_id) / _GATE)
-        while waiting := [pid for pid in filter(str.isdigit, os.listdir("/proc")) if _holds(pid, gate)]:
+        in_vain = 0
+        while in_vain < 2:  # whoever was on its way out when looked at may have forked one that was not listed yet
+            waiting = [pid for pid in filter(str.isdigit, os.listdir("/proc")) if _holds(pid, gate)]
+            in_vain = 0 if waiting else in_vain + 1
             for pid in waiting:
                 with suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)

@@ -1,6 +1,5 @@
 from .image import Image
 from .keeper import ImageKeeper
-from .recipe import NAME as REPOSITORY
 from .service import Images
 
-__all__ = ["REPOSITORY", "Image", "ImageKeeper", "Images"]
+__all__ = ["Image", "ImageKeeper", "Images"]

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from agentrt.kernel import Conflict, NotFound
 
-from ..engines import check_address, image_name, making_sense, trouble
+from ..engines import IMAGE_NAME, check_address, image_name, making_sense, trouble
 from ..errors import EngineUnavailable, ImageNotBuilt
 from .bases import Unsuited
 from .commands import NO_SPACE
 from .image import Base, Image, Say
-from .recipe import NAME, Recipe
+from .recipe import Recipe
 from .site import pack
 
 if TYPE_CHECKING:
@@ -95,12 +95,12 @@ class DockerImages:
             return await self._found(docker)
 
     async def _found(self, docker: "Docker") -> Sequence[Image]:
-        found = await _bounded(docker.images.list(filters={"reference": [NAME]}))
+        found = await _bounded(docker.images.list(filters={"reference": [IMAGE_NAME]}))
         return [_image(image_name(tag), about) for about in found for tag in about["RepoTags"] or ()]
 
     async def used(self) -> Set[str]:
         async with self._docker() as docker:
-            images = await _bounded(docker.images.list(filters={"reference": [NAME]}))
+            images = await _bounded(docker.images.list(filters={"reference": [IMAGE_NAME]}))
             containers = await _bounded(docker.containers.list(all=True))
         running = {container["ImageID"] for container in containers}
         return {image_name(tag) for about in images if about["Id"] in running for tag in about["RepoTags"] or ()}

@@ -26,7 +26,6 @@ class ImageKeeper:
         self._group = asyncio.TaskGroup()
         self._line, self._tag = "", ""
         self.state: State = "starting"
-        self.ready = asyncio.Event()
         self._looked = asyncio.Event()
 
     @property
@@ -60,7 +59,6 @@ class ImageKeeper:
     def forget(self) -> None:
         """The engine says that the image is gone: the next who asks makes it be looked for again."""
         self._tag = ""
-        self.ready.clear()
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -102,6 +100,5 @@ class ImageKeeper:
         self._tag = tag
         if tag:
             self.state = "ready"
-            self.ready.set()
         elif self.state != "failed":
             self.state = "missing"

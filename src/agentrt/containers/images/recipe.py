@@ -8,7 +8,8 @@ import msgspec
 
 from agentrt.kernel import Invalid
 
-NAME = "agentrt-sandbox"
+from ..engines import IMAGE_NAME
+
 # `install_package` needs it inside
 ALWAYS = ("pip",)
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-\[\],<>=!~;'\" ]*")
@@ -28,7 +29,7 @@ class Recipe(msgspec.Struct, frozen=True):
 
     @property
     def tag(self) -> str:
-        return f"{NAME}:{self.hash}"
+        return f"{IMAGE_NAME}:{self.hash}"
 
 
 def read_recipe(folder: Path, packages: tuple[str, ...]) -> Recipe:

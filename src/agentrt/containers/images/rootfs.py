@@ -14,11 +14,12 @@ import msgspec
 
 from agentrt.kernel import Conflict, NotFound
 
+from ..engines import IMAGE_NAME
 from ..errors import EngineUnavailable, ImageNotBuilt
 from .bases import Unsuited
 from .commands import CommandFailed, run
 from .image import Base, Image, Say
-from .recipe import NAME, Recipe
+from .recipe import Recipe
 
 _PROVISION_S = 900.0
 _ENGINES = re.compile(r"/roots/[0-9a-f]+$")
@@ -88,7 +89,7 @@ class Folders:
         await asyncio.to_thread(self._remove, tag)
 
     def _remove(self, tag: str) -> None:
-        place = self._folder / tag.removeprefix(f"{NAME}:")
+        place = self._folder / tag.removeprefix(f"{IMAGE_NAME}:")
         if tag not in {image.tag for _, image in self._images()}:
             raise NotFound(f"there is no image {tag}", code="image_not_found")
         if _is_used(place, _mounted()):

@@ -1,6 +1,5 @@
 from .box import DEATHS, Why
 from .lease import Lease
-from .outlet import NoOutlet, Outlet
 from .pool import Pool
 from .pools import Pools
 from .reconcile import instance_id, reconcile
@@ -12,8 +11,6 @@ __all__ = [
     "DEATHS",
     "BoxStates",
     "Lease",
-    "NoOutlet",
-    "Outlet",
     "Pool",
     "PoolStats",
     "Pools",

@@ -54,10 +54,6 @@ class Lease:
         return self.box.state
 
     @property
-    def generation(self) -> int:
-        return self.box.states.generation
-
-    @property
     def alive(self) -> bool:
         return self.box.alive and self.box.state in BOUND
 
@@ -134,7 +130,7 @@ class Lease:
 
     def _rest(self) -> None:
         self.used_at, self.used_us = time.monotonic(), self._clock.now_us()
-        if not self._users and self.box.states.move("running", self.generation, "idle"):
+        if not self._users and self.state == "running" and self.box.states.go("idle"):
             self._on_rest(self)
 
     async def obituary(self) -> SandboxGone:

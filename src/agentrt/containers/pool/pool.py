@@ -1,7 +1,7 @@
 """Containers of one kind: some kept warm for nobody yet, each bound to one holder once and destroyed afterwards."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 from weakref import WeakValueDictionary
@@ -10,27 +10,28 @@ from agentrt.kernel import AgentrtError, new_id
 
 from ..spec import PoolSpec
 from ..workspaces import Holder, Workspace
-from .box import DEATHS, Box, Why
+from .box import DEATHS, Box
 from .idle import Idle
 from .lease import Lease
 from .refill import Refill
 from .share import Shares
 from .slots import fixed_mounts
 from .stock import Stock
-from .supplies import Grant, PoolStats, Supplies
+from .supplies import PoolStats, Supplies
 
 
 class Pool:
-    """Its boxes live as long as the block lasts. `cleared` is waited for before the first of them is started."""
+    """Its boxes live as long as the block lasts; `stock` is told what the engine says of them. `cleared` is waited for before the
+    first of them is started."""
 
     def __init__(self, name: str, spec: PoolSpec, supplies: Supplies, cleared: asyncio.Event) -> None:
         self.name, self.spec = name, spec
         self._with, self._cleared = supplies, cleared
         self._group = asyncio.TaskGroup()
-        self._stock = Stock(name, supplies, self._group)
-        self._refill = Refill(name, spec, supplies, self._stock)
-        self._idle = Idle(spec, self._stock, self._refill)
-        self._shares = Shares(spec.max_per_user, self._stock)
+        self.stock = Stock(name, supplies, self._group)
+        self._refill = Refill(name, spec, supplies, self.stock)
+        self._idle = Idle(spec, self.stock, self._refill)
+        self._shares = Shares(spec.max_per_user, self.stock)
         self._doors: WeakValueDictionary[Holder, asyncio.Lock] = WeakValueDictionary()
         self._keepers: list[asyncio.Task[None]] = []
 
@@ -46,7 +47,7 @@ class Pool:
         self._refill.close()
         for keeper in self._keepers:
             keeper.cancel()
-        await self._stock.end_all()
+        await self.stock.end_all()
         await self._group.__aexit__(None, None, None)
 
     async def _fill(self) -> None:
@@ -58,21 +59,19 @@ class Pool:
         holder: Holder,
         *,
         views: Mapping[str, Path] | None = None,
-        grant: Grant = None,
         expires_s: float | None = None,
     ) -> Lease:
         """The holder's lease: the one it has, or a warm box bound to it now, or one as soon as there is any.
 
-        `views` are folders that it sees read-only from now on (`skills`); None changes nothing. `grant` is what its outlet
-        lets through, `expires_s` the idle seconds after which it is removed; these two count when a box is bound. Exhausted;
-        EngineUnavailable, ImageMissing, other Unavailable.
+        `views` are folders that it sees read-only from now on (`skills`); None changes nothing. `expires_s` are the idle seconds
+        after which it is removed; they count when a box is bound. Exhausted; EngineUnavailable, ImageMissing, other Unavailable.
         """
         if (lease := self.find(holder)) is None:
             door = self._doors.setdefault(holder, asyncio.Lock())
             async with door:
                 if (lease := self.find(holder)) is None:
                     with self._shares.one_more(holder):
-                        lease = await self._bind(holder, views or {}, grant, expires_s or self.spec.remove_after_s)
+                        lease = await self._bind(holder, views or {}, expires_s or self.spec.remove_after_s)
         if views is not None and lease.views != views and self._refill.ahead and lease.box.slot is not None:
             self._with.slots.hide(lease.box.slot)
             self._with.slots.show(lease.box.slot, views)
@@ -82,27 +81,17 @@ class Pool:
 
     def find(self, holder: Holder) -> Lease | None:
         """The lease that a holder has, while its box lives."""
-        lease = self._stock.by_holder.get(holder)
+        lease = self.stock.by_holder.get(holder)
         return lease if lease is not None and lease.alive else None
 
     def get(self, lease_id: str) -> Lease:
         """SandboxGone, with the reason where it is remembered."""
-        return self._stock.get(lease_id)
-
-    def find_id(self, lease_id: str) -> Lease | None:
-        return self._stock.leases.get(lease_id)
-
-    def end_of(self, lease_id: str) -> Why | None:
-        """Why a lease that is over ended, as long as that is remembered."""
-        return self._stock.ends.get(lease_id)
-
-    def leases(self) -> Sequence[Lease]:
-        return list(self._stock.leases.values())
+        return self.stock.get(lease_id)
 
     async def release(self, lease_id: str) -> None:
         """Destroy the box, whatever runs in it; the workspace stays. Returns when it is gone. SandboxGone for one that is."""
         box = self.get(lease_id).box
-        self._stock.end(box, "released")
+        self.stock.end(box, "released")
         await box.cleared.wait()
 
     def set_image(self, image: str) -> None:
@@ -112,7 +101,7 @@ class Pool:
         self._idle.roll()
 
     def stats(self) -> PoolStats:
-        stock = self._stock
+        stock = self.stock
         return PoolStats(
             type=self.name,
             warm_instances=len(stock.warm),
@@ -131,47 +120,36 @@ class Pool:
 
     # what the engine's news mean here
 
-    def knows(self, box_id: str) -> bool:
-        return box_id in self._stock.boxes
-
-    def standing(self) -> set[str]:
-        """Boxes that the engine should have."""
-        return self._stock.standing()
-
-    def ended(self, box_id: str, why: Why) -> None:
-        """The engine says that this box is over."""
-        self._stock.ended(box_id, why)
-
     def engine_failed(self, error: AgentrtError) -> None:
         """The engine does not answer: who waits for a box is told."""
         self._refill.failed(error)
 
     def engine_answers(self) -> None:
         """It does: what it would not remove is removed now, and boxes are started again."""
-        self._stock.clear_stuck()
+        self.stock.clear_stuck()
         self._refill.engine_answers()
 
     # binding
 
-    async def _bind(self, holder: Holder, views: Mapping[str, Path], grant: Grant, expires_s: float) -> Lease:
-        if (before := self._stock.by_holder.get(holder)) is not None:  # its box hung up, and nobody has said why yet
+    async def _bind(self, holder: Holder, views: Mapping[str, Path], expires_s: float) -> Lease:
+        if (before := self.stock.by_holder.get(holder)) is not None:  # its box hung up, and nobody has said why yet
             await before.obituary()
-        if (leaving := self._stock.leaving.get(holder)) is not None:
+        if (leaving := self.stock.leaving.get(holder)) is not None:
             await leaving.cleared.wait()
         while True:
             box = await self._refill.take()
             try:
-                await self._give(box, holder, views, grant)
+                await self._give(box, holder, views)
             except BaseException as exc:
-                self._stock.end(box, "failed")
+                self.stock.end(box, "failed")
                 if self._refill.ahead and box.why in DEATHS and isinstance(exc, AgentrtError):
                     continue
                 raise
             if box.alive:
                 return self._lease(box, holder, views, expires_s)
-            self._stock.end(box, "failed")  # it died while it was being bound: the next one, then
+            self.stock.end(box, "failed")  # it died while it was being bound: the next one, then
 
-    async def _give(self, box: Box, holder: Holder, views: Mapping[str, Path], grant: Grant) -> None:
+    async def _give(self, box: Box, holder: Holder, views: Mapping[str, Path]) -> None:
         workspace = await self._with.workspaces.open(holder)
         if not box.alive:
             return await workspace.close()
@@ -180,8 +158,6 @@ class Pool:
             await self._show(box, workspace, views)
         else:
             await self._start(box, workspace, views)
-        if grant is not None:
-            await self._with.outlet.bind(box.id, grant)
 
     async def _show(self, box: Box, workspace: Workspace, views: Mapping[str, Path]) -> None:
         slot = box.slot
@@ -195,7 +171,7 @@ class Pool:
         box.slot = slot = self._with.slots.take(box.id)
         mounts = fixed_mounts(slot, workspace.path, views)
         try:
-            await self._stock.stand(box, lambda: self._with.starter.start(box, self._refill.recipe, mounts))
+            await self.stock.stand(box, lambda: self._with.starter.start(box, self._refill.recipe, mounts))
         except AgentrtError as exc:
             self._refill.failed(exc)
             raise
@@ -215,6 +191,6 @@ class Pool:
             clock=self._with.clock,
             on_rest=self._idle.rested,
         )
-        self._stock.lease(lease)
+        self.stock.lease(lease)
         self._idle.leased(lease)
         return lease

@@ -15,8 +15,6 @@ from ..engines import INSTANCE_LABEL, Engine, Mount
 from ..errors import EngineUnavailable
 from ..spec import PoolSpec
 from ..workspaces import Workspaces, umount_stale
-from .box import gone
-from .lease import Lease
 from .lending import Lender
 from .outlet import NoOutlet, Outlet
 from .pool import Pool
@@ -56,9 +54,7 @@ class Pools:
         slots = Slots(runtime, distinct=self._can_mount)
         outlet, lender = outlet or NoOutlet(), Lender(extra_mounts, runtime, can_mount=self._can_mount)
         self._starter = Starter(engine, slots, runtime, instance, lender, outlet)
-        self._supplies = Supplies(
-            engine=engine, workspaces=workspaces, slots=slots, starter=self._starter, outlet=outlet, clock=clock, bus=bus
-        )
+        self._supplies = Supplies(engine=engine, workspaces=workspaces, slots=slots, starter=self._starter, clock=clock, bus=bus)
         self.cleared = asyncio.Event()
         self._pools = {name: Pool(name, spec, self._supplies, self.cleared) for name, spec in specs.items()}
         self.singles = Singles(singles or runtime / "vms", self._supplies, self.cleared)
@@ -91,18 +87,6 @@ class Pools:
     def all(self) -> Sequence[Pool]:
         return list(self._pools.values())
 
-    def get(self, lease_id: str) -> Lease:
-        """A lease of any pool. SandboxGone, with the reason where it is remembered."""
-        for pool in self._pools.values():
-            if (lease := pool.find_id(lease_id)) is not None:
-                return lease
-        raise gone(lease_id, next(filter(None, (pool.end_of(lease_id) for pool in self._pools.values())), None))
-
-    async def release(self, lease_id: str) -> None:
-        """As `Pool.release`, for a lease of any pool."""
-        lease = self.get(lease_id)
-        await next(pool for pool in self._pools.values() if pool.find_id(lease_id) is lease).release(lease_id)
-
     def set_image(self, image: str) -> None:
         """A newer image is there: pools whose settings name none go over to it."""
         for pool in self._pools.values():
@@ -114,7 +98,7 @@ class Pools:
             try:
                 async for end in self._engine.ended():
                     for pool in self._keepers:
-                        pool.ended(end.id, end.reason)
+                        pool.stock.ended(end.id, end.reason)
             except (AgentrtError, OSError) as exc:
                 log.warning("engine.not_followed", reason=str(exc))
             except Exception:  # a mistake in there must not take the server with it; the list tells the same, later
@@ -146,15 +130,15 @@ class Pools:
 
     async def _compare(self) -> None:
         """What we hold to be there but is not has died; what is there unknown to us is nobody's."""
-        standing = [(pool, pool.standing()) for pool in self._keepers]
+        standing = [(pool.stock, pool.stock.standing()) for pool in self._keepers]
         found = await self._engine.list({INSTANCE_LABEL: self._instance})
         running = {box.id for box in found if box.state != "exited"}
-        for pool, expected in standing:
+        for stock, expected in standing:
             for box_id in expected - running:
-                pool.ended(box_id, "killed")
+                stock.ended(box_id, "killed")
         self.singles.end_outgrown()
         for box in found:
-            if not any(pool.knows(box.id) for pool in self._keepers):
+            if not any(box.id in pool.stock.boxes for pool in self._keepers):
                 log.warning("box.stray", box=box.id)
                 await self._engine.remove(box.id)
 

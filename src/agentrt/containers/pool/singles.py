@@ -14,7 +14,7 @@ from agentrt.kernel import AgentrtError, Exhausted, NotFound, TimedOut, is_id, n
 
 from ..spec import Limits
 from ..workspaces import Holder
-from .box import DEATHS, SAID, Box, Why, gone
+from .box import DEATHS, SAID, Box, gone
 from .lease import Lease
 from .slots import fixed_mounts, later_mounts
 from .starting import Recipe
@@ -25,17 +25,16 @@ log = structlog.get_logger()
 
 POOL = "vms"
 SingleState = Literal["stopped", "starting", "running", "failed"]
-_AT_ONCE = 2
+_MOST, _AT_ONCE = 50, 2
 _CLEARED_S, _READY_S = 15.0, 60.0
 _FOREVER_S = 10 * 365 * 86_400.0
 
 
 class SingleSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a single box is started from. `command` empty: the resident runner."""
+    """What a single box is started from."""
 
     image: str
     limits: Limits = Limits()
-    command: tuple[str, ...] = ()
 
 
 class SingleRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,10 +86,10 @@ class Single:
 class Singles:
     """The single boxes of a server; records are files in `folder`. Those that were running are started again when it opens."""
 
-    def __init__(self, folder: Path, supplies: Supplies, cleared: asyncio.Event, *, most: int = 50) -> None:
-        self._folder, self._with, self._cleared, self._most = folder, supplies, cleared, most
+    def __init__(self, folder: Path, supplies: Supplies, cleared: asyncio.Event) -> None:
+        self._folder, self._with, self._cleared = folder, supplies, cleared
         self._group = asyncio.TaskGroup()
-        self._stock = Stock(POOL, supplies, self._group)
+        self.stock = Stock(POOL, supplies, self._group)
         self._starting = asyncio.Semaphore(_AT_ONCE)
         self._singles: dict[str, Single] = {}
         self._restarts: list[asyncio.Task[None]] = []
@@ -108,13 +107,13 @@ class Singles:
     async def __aexit__(self, *exc_info: object) -> None:
         for task in self._restarts:
             task.cancel()
-        await self._stock.end_all()
+        await self.stock.end_all()
         await self._group.__aexit__(None, None, None)
 
     async def create(self, tenant: str, user: str, spec: SingleSpec, extra: Mapping[str, Any] | None = None) -> Single:
         """A new one, stopped, with a disk of the size that its limits say. Exhausted where there are too many; Unavailable."""
-        if len(self._singles) >= self._most:
-            raise Exhausted(f"there are {self._most} single containers already; remove one first", code="too_many_containers")
+        if len(self._singles) >= _MOST:
+            raise Exhausted(f"there are {_MOST} single containers already; remove one first", code="too_many_containers")
         now = self._with.clock.now_us()
         record = SingleRecord(id=new_id("vm"), tenant=tenant, user=user, spec=spec, created_us=now, extra=extra or {})
         single = self._singles[record.id] = Single(record)
@@ -173,25 +172,16 @@ class Singles:
 
     # what the engine's news mean here
 
-    def knows(self, box_id: str) -> bool:
-        return box_id in self._stock.boxes
-
-    def standing(self) -> set[str]:
-        return self._stock.standing()
-
-    def ended(self, box_id: str, why: Why) -> None:
-        self._stock.ended(box_id, why)
-
     def end_outgrown(self) -> None:
         """Those whose files no disk of their own holds back, once they are too much: no execution of ours can be ended for it."""
         for single in self._singles.values():
             if single.lease is not None and single.lease.workspace.outgrown:
-                self._stock.end(single.lease.box, "full")
+                self.stock.end(single.lease.box, "full")
 
     def engine_failed(self, error: AgentrtError) -> None: ...
 
     def engine_answers(self) -> None:
-        self._stock.clear_stuck()
+        self.stock.clear_stuck()
 
     # starting and stopping
 
@@ -218,16 +208,16 @@ class Singles:
             single.starting = False
 
     async def _bring_up(self, single: Single) -> Lease:
-        if (leaving := self._stock.leaving.get(single.holder)) is not None:
+        if (leaving := self.stock.leaving.get(single.holder)) is not None:
             await leaving.cleared.wait()
-        box = self._stock.new(single.record.spec.image)
+        box = self.stock.new(single.record.spec.image)
         try:
             await self._fit(box, single)
         except BaseException:
-            self._stock.end(box, "failed")
+            self.stock.end(box, "failed")
             raise
         lease = self._lease(single, box)
-        self._stock.lease(lease)
+        self.stock.lease(lease)
         return lease
 
     def _lease(self, single: Single, box: Box) -> Lease:
@@ -238,11 +228,11 @@ class Singles:
 
     async def _fit(self, box: Box, single: Single) -> None:
         spec, workspaces = single.record.spec, self._with.workspaces
-        recipe = Recipe(POOL, command=spec.command, preload=(), limits=spec.limits, timeout_s=_READY_S)
+        recipe = Recipe(POOL, command=(), preload=(), limits=spec.limits, timeout_s=_READY_S)
         box.workspace = workspace = await workspaces.open(single.holder)
         box.slot = slot = self._with.slots.take(box.id)
         mounts = later_mounts(slot) if workspaces.can_mount else fixed_mounts(slot, workspace.path, {})
-        await self._stock.stand(box, lambda: self._with.starter.start(box, recipe, mounts))
+        await self.stock.stand(box, lambda: self._with.starter.start(box, recipe, mounts))
         box.states.move("creating", 0, "leased")
         if workspaces.can_mount:
             await workspace.attach(slot.workspace, slot.uid)
@@ -253,7 +243,7 @@ class Singles:
     async def _stop(self, single: Single) -> None:
         lease, single.lease, single.trouble = single.lease, None, ""
         if lease is not None:
-            self._stock.end(lease.box, "released")
+            self.stock.end(lease.box, "released")
             await lease.box.cleared.wait()
 
     # records

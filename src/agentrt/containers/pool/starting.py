@@ -7,6 +7,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
+
 from agentrt.kernel import TimedOut, Unavailable
 
 from ..engines import INSTANCE_LABEL, BoxSpec, Engine, Mount
@@ -18,9 +20,13 @@ from .lending import Lender
 from .outlet import Outlet
 from .slots import RUNNER_FOLDER, Slots
 
+log = structlog.get_logger()
+
 POOL_LABEL = "agentrt.pool"
 # what programs keep for themselves stays out of the files that a user sees
 HOME = {"HOME": "/workspace", "LANG": "C.UTF-8", "XDG_CACHE_HOME": "/tmp/.cache", "MPLCONFIGDIR": "/tmp/.matplotlib"}
+# the image cannot list every box's user, and libraries ask for the name
+USER = dict.fromkeys(("USER", "LOGNAME"), "coderunner")
 # libraries take one for each processor of the machine otherwise, which count against the limit of processes
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS", "LOKY_MAX_CPU_COUNT")
 _GONE_S = 10.0
@@ -32,12 +38,14 @@ def new_box_id() -> str:
 
 
 class Recipe:
-    """What all boxes of a kind have in common. `command` empty: the resident runner."""
+    """What all boxes of a kind have in common. `command` empty: the resident runner. `missing` are modules of `preload` that were
+    not found, which was told."""
 
     def __init__(self, pool: str, *, command: Sequence[str], preload: Sequence[str], limits: Limits, timeout_s: float) -> None:
         self.pool, self.limits, self.timeout_s = pool, limits, timeout_s
         self.command, self.resident = tuple(command) or COMMAND, not command
-        self.env = HOME | dict.fromkeys(THREADS, str(max(1, int(limits.cpus))))
+        self.missing: tuple[str, ...] = ()
+        self.env = HOME | USER | dict.fromkeys(THREADS, str(max(1, int(limits.cpus))))
         if preload:
             self.env["AGENTRT_PRELOAD"] = ",".join(preload)
 
@@ -105,6 +113,9 @@ class Starter:
                 box.starting = False
                 await asyncio.to_thread(self._lender.take_back, box.id)
             box.link = await self._first_word(dock, box, recipe.timeout_s)
+        if box.link.missing and box.link.missing != recipe.missing:
+            recipe.missing = box.link.missing
+            log.warning("preload.missing", pool=recipe.pool, modules=list(recipe.missing))
 
     async def _first_word(self, dock: Dock, box: Box, timeout_s: float) -> RunnerLink:
         async def owns(pid: int) -> bool:

@@ -1,5 +1,3 @@
-from typing import Any
-
 import msgspec
 
 from agentrt.bus import Bus
@@ -7,7 +5,6 @@ from agentrt.kernel import Clock
 
 from ..engines import Engine
 from ..workspaces import Workspaces
-from .outlet import Outlet
 from .slots import Slots
 from .starting import Starter
 
@@ -19,7 +16,6 @@ class Supplies(msgspec.Struct, frozen=True):
     workspaces: Workspaces
     slots: Slots
     starter: Starter
-    outlet: Outlet
     clock: Clock
     bus: Bus
 
@@ -34,7 +30,3 @@ class PoolStats(msgspec.Struct, frozen=True):
     max_instances: int
     queue_length: int
     image: str
-
-
-Grant = Any
-"""What an outlet is told that a box may reach; the pool does not look into it."""

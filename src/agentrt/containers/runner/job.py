@@ -14,8 +14,7 @@ Taker = Callable[[Stream, bytes], None]
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Code to run. `kernel`: Python in the interpreter of this box, which keeps its variables; `python`: Python in a process
-    of its own; `bash`: a script; `command`: `argv`. `output_bytes` caps both streams together, while they flow. `keep`: what it
-    leaves running in the background may live on."""
+    of its own; `bash`: a script; `command`: `argv`. `output_bytes` caps both streams together, while they flow."""
 
     mode: Mode
     code: str = ""
@@ -26,7 +25,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     wall_s: float = 120.0
     cpu_s: float = 120.0
     output_bytes: int = 10_485_760
-    keep: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

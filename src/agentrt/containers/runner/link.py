@@ -6,6 +6,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 import structlog
@@ -63,22 +64,12 @@ class RunnerLink:
 
     async def dial(self, port: int) -> socket.socket:
         """A TCP connection to 127.0.0.1:`port` inside the box. ConnectionRefusedError where nothing listens; SandboxGone."""
-        reply, fds = await self._ask(Signal(self._next(), "dial", port))
-        if reply.failed or not fds:
-            raise ConnectionRefusedError(reply.failed or "no connection came")
-        connection = socket.socket(fileno=fds[0])
-        connection.setblocking(False)
-        return connection
+        return await self._socket("dial", port, ConnectionRefusedError)
 
     async def listen(self, port: int) -> socket.socket:
         """A socket that listens on 127.0.0.1:`port` inside the box, for the host to accept on. OSError where something else
         listens there already; SandboxGone."""
-        reply, fds = await self._ask(Signal(self._next(), "listen", port))
-        if reply.failed or not fds:
-            raise OSError(reply.failed or "no socket came")
-        listener = socket.socket(fileno=fds[0])
-        listener.setblocking(False)
-        return listener
+        return await self._socket("listen", port, OSError)
 
     async def ping(self) -> None:
         """Return when the runner answers. TimeoutError, SandboxGone."""
@@ -141,6 +132,14 @@ class RunnerLink:
             raise
         finally:
             del self._answers[signal.id]
+
+    async def _socket(self, op: Literal["dial", "listen"], port: int, refusal: type[OSError]) -> socket.socket:
+        reply, fds = await self._ask(Signal(self._next(), op, port))
+        if reply.failed or not fds:
+            raise refusal(reply.failed or "no socket came")
+        made = socket.socket(fileno=fds[0])
+        made.setblocking(False)
+        return made
 
     def _tell(self, signal: Signal) -> None:
         self._send(encode_signal(signal), [])

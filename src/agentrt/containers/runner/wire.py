@@ -35,7 +35,6 @@ class Order(msgspec.Struct, frozen=True):
     id: int
     op: Mode
     cpu_s: float
-    keep: bool
     sealed: bool = False
     code: str = ""
     argv: tuple[str, ...] = ()
@@ -60,7 +59,7 @@ def encode_signal(signal: Signal) -> bytes:
 
 
 def encode_job(number: int, job: Job) -> bytes:
-    return _encoder.encode(Order(number, job.mode, job.cpu_s, job.keep, False, job.code, job.argv, job.cwd, job.env))
+    return _encoder.encode(Order(number, job.mode, job.cpu_s, False, job.code, job.argv, job.cwd, job.env))
 
 
 def pack_job(number: int, job: Job, raw: bytes) -> tuple[bytes, list[int]]:
@@ -68,7 +67,7 @@ def pack_job(number: int, job: Job, raw: bytes) -> tuple[bytes, list[int]]:
     fds = [_file(job.stdin)] if job.stdin else []
     if len(raw) <= INLINE_BYTES:
         return raw, fds
-    return _encoder.encode(Order(number, job.mode, job.cpu_s, job.keep, True)), [*fds, _file(raw)]
+    return _encoder.encode(Order(number, job.mode, job.cpu_s, True)), [*fds, _file(raw)]
 
 
 def decode(raw: bytes) -> Reply:

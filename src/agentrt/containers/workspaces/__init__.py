@@ -4,7 +4,8 @@ from .note import Note
 from .service import Workspaces
 from .shelf import About
 from .slots import slots, umount_stale
-from .tree import PART, Entry, Listing, OpenFile, Size, Snapshot, Tree, Usage
+from .snapshots import Snapshot
+from .tree import PART, Entry, Listing, OpenFile, Size, Tree, Usage
 from .workspace import Workspace
 
 __all__ = [

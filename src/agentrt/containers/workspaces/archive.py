@@ -17,15 +17,15 @@ import msgspec
 
 from agentrt.kernel import AgentrtError, Invalid, TooLarge
 
+from ..spec import MIB
 from .beneath import checked
 from .decompress import Decompressor, decompressed, decompressor_for
 from .tree import PART, Tree
 
-_MIB = 1024 * 1024
 _PIECE = 256 * 1024
 # what describes an archive is read at once by the libraries; nobody honest needs more
-_MOST_AT_ONCE = 4 * _MIB
-_RATIO, _RATIO_FROM = 200, 16 * _MIB
+_MOST_AT_ONCE = 4 * MIB
+_RATIO, _RATIO_FROM = 200, 16 * MIB
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, NotImplementedError)
 
 
@@ -33,7 +33,7 @@ class Caps(msgspec.Struct, frozen=True, kw_only=True):
     """What an archive may unpack to."""
 
     members: int = 10_000
-    bytes: int = 256 * _MIB
+    bytes: int = 256 * MIB
 
 
 class _Member(msgspec.Struct, frozen=True):
@@ -124,7 +124,7 @@ def _unpacked(archive: BinaryIO, decompressor: Callable[[], Decompressor], stack
     """The tar inside, in a file that nobody sees; the caps hold while it grows."""
     spool = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
     # headers and padding come on top of what is unpacked
-    most = caps.bytes + caps.members * 2048 + _MIB
+    most = caps.bytes + caps.members * 2048 + MIB
     size = 0
     for piece in decompressed(archive, decompressor):
         size += len(piece)

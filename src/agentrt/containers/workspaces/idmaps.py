@@ -8,8 +8,8 @@ OWNER = 10001
 _TIMEOUT_S = 10.0
 
 
-def open_idmap(uid: int, owner: int = OWNER) -> int:
-    """A descriptor of a user namespace that shows `owner` as `uid`, and nobody else. Takes a few ms. OSError."""
+def open_idmap(uid: int) -> int:
+    """A descriptor of a user namespace that shows OWNER as `uid`, and nobody else. Takes a few ms. OSError."""
     # A namespace lives in a process first; this one ends with its input. It says so once it is in.
     command = ["unshare", "--user", "--", "sh", "-c", "echo in; exec cat"]
     with subprocess.Popen(
@@ -21,7 +21,7 @@ def open_idmap(uid: int, owner: int = OWNER) -> int:
                 raise OSError(f"no user namespace can be made: unshare ended with {process.wait(_TIMEOUT_S)}")
             for kind in ("uid", "gid"):
                 with open(f"/proc/{process.pid}/{kind}_map", "w") as table:
-                    table.write(f"{owner} {uid} 1\n")
+                    table.write(f"{OWNER} {uid} 1\n")
             return os.open(f"/proc/{process.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         finally:
             process.stdin.close()

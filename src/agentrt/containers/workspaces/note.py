@@ -25,15 +25,9 @@ class Note:
 
     def remember_state(self) -> None:
         """Writes only what is new. OSError."""
-        self._keep(_Kept(had_state=True))
-
-    def forget_state(self) -> None:
-        """The holder was told, or gave the interpreter up. OSError."""
-        self._keep(_Kept(had_state=False))
-
-    def _keep(self, kept: _Kept) -> None:
-        if kept == self._kept:
+        if self._kept.had_state:
             return
+        kept = _Kept(had_state=True)
         part = self._path.with_suffix(f".{os.urandom(4).hex()}.part")
         part.write_bytes(msgspec.json.encode(kept))
         part.replace(self._path)

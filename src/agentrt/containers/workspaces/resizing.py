@@ -5,7 +5,8 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
-from .tree import MIB, Size
+from ..spec import MIB
+from .tree import Size
 
 _TIMEOUT_S = 600.0
 _ROOM = 0.9

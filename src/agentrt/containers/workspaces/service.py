@@ -18,11 +18,12 @@ import structlog
 
 from agentrt.kernel import AgentrtError, Clock, Conflict, NotFound, SystemClock, Unavailable
 
+from ..spec import MIB
 from .holder import Holder
 from .idmaps import open_idmap
 from .shelf import About, Shelf
 from .slots import slots
-from .tree import MIB, Size
+from .tree import Size
 from .workspace import Workspace
 
 log = structlog.get_logger()
@@ -182,19 +183,19 @@ class Workspaces:
             try:
                 await _in_thread(self._shelf.mount, workspace_id, self._sizes.get(holder.pool))
                 self._shelf.touch(workspace_id)
-                found = self._found(workspace_id, holder)
+                found = self._found(workspace_id)
                 await asyncio.to_thread(found.tree.sweep)
             except (OSError, msgspec.DecodeError) as exc:
                 why = getattr(exc, "strerror", None) or "what was written down of it is damaged"
                 raise Unavailable(f"the workspace cannot be opened: {why}", code="workspace_unavailable") from exc
         else:
             await self._make(workspace_id, holder)
-            found = self._found(workspace_id, holder)
+            found = self._found(workspace_id)
         self._open[workspace_id] = found
         return found
 
-    def _found(self, workspace_id: str, holder: Holder) -> Workspace:
-        return Workspace(self, holder, self._shelf.path(workspace_id), self._shelf.owner, self._shelf.limits(workspace_id))
+    def _found(self, workspace_id: str) -> Workspace:
+        return Workspace(self, self._shelf.path(workspace_id), self._shelf.owner, self._shelf.limits(workspace_id))
 
     async def _make(self, workspace_id: str, holder: Holder) -> None:
         self._check_room()

@@ -11,20 +11,21 @@ import stat
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NoReturn
 
 import msgspec
 
 from agentrt.kernel import AgentrtError, Invalid, NotFound, TooLarge, Unavailable
 
-from . import zipping
+from ..spec import MIB
+from . import snapshots, zipping
 from .beneath import CHANGE, checked, explain, full, open_beneath, open_file, open_folder, regain
 from .globs import Pattern
+from .snapshots import Snapshot
 from .walking import Walk, remove_folder
 
-MIB = 1024 * 1024
 MOST_BYTES = 64 * MIB
-MOST_LISTED, MOST_SEEN, MOST_SNAPSHOT = 10_000, 100_000, 5_000
+MOST_LISTED, MOST_SEEN = 10_000, 100_000
 PART = ".agentrt-part-"
 """What names begin with, at the root of a workspace, for as long as their content is not whole. They are not told."""
 
@@ -41,23 +42,11 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """What was found, sorted by path. `complete` is false where there was more than may be told; `unnameable` counts files whose
-    names nobody can ask for (control characters, no UTF-8)."""
+    """What was found, sorted by path. `complete` is false where there was more than may be told. Files whose names nobody can ask
+    for (control characters, no UTF-8) are left out."""
 
     entries: tuple[Entry, ...]
     complete: bool = True
-    unnameable: int = 0
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    """The regular files at one moment: path to size, mtime and inode. `complete` is false where there was too much to look at."""
-
-    files: dict[str, tuple[int, int, int]]
-    complete: bool = True
-
-    def since(self, before: "Snapshot") -> list[str]:
-        """Paths of files that were created or changed after `before`, sorted."""
-        return sorted(path for path, mark in self.files.items() if before.files.get(path) != mark)
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -81,7 +70,6 @@ class OpenFile(msgspec.Struct, frozen=True):
 
     file: BinaryIO
     size: int
-    modified_at: int
 
 
 class Tree:
@@ -102,9 +90,12 @@ class Tree:
 
     @property
     def _root(self) -> int:
+        self._check_open()
+        return self._fd
+
+    def _check_open(self) -> None:
         if self._closed:
             raise Unavailable("the workspace was closed meanwhile", code="workspace_unavailable")
-        return self._fd
 
     def close(self) -> None:
         """The workspace cannot be unmounted before. What is under way in threads fails."""
@@ -119,7 +110,7 @@ class Tree:
         try:
             return b"" if offset >= found.st_size else b"".join(_pieces(fd, max(0, offset), limit))
         except OSError as exc:
-            explain(exc, path)
+            self._explain(exc, path)
         finally:
             os.close(fd)
 
@@ -130,7 +121,7 @@ class Tree:
         with os.fdopen(fd, "rb", buffering=0) as file:
             if most_bytes is not None and found.st_size > most_bytes:
                 raise TooLarge(f"{path[:120]!r} is larger than {most_bytes} bytes", code="file_too_large", param="path")
-            yield OpenFile(file, found.st_size, found.st_mtime_ns // 1000)
+            yield OpenFile(file, found.st_size)
 
     def write(self, path: str, data: bytes, *, most_bytes: int = MOST_BYTES) -> None:
         """Put a file there at once and whole, with the folders that it needs; an earlier one keeps its mode.
@@ -153,7 +144,7 @@ class Tree:
             mode = _mode_there(folder, name, path) | (0o111 if executable else 0)
             yield from self._written(folder, name, mode, most_bytes)
         except OSError as exc:
-            explain(exc, path)
+            self._explain(exc, path)
         finally:
             os.close(folder)
 
@@ -162,7 +153,7 @@ class Tree:
         try:
             os.close(self._make_folders(checked(path)))
         except OSError as exc:
-            explain(exc, path)
+            self._explain(exc, path)
 
     def stat(self, path: str) -> Entry:
         """What is at `path`; a link is told as a link. Invalid, NotFound."""
@@ -170,7 +161,7 @@ class Tree:
         try:
             fd = open_beneath(self._root, path, os.O_PATH)
         except OSError as exc:
-            explain(exc, path)
+            self._explain(exc, path)
         try:
             return entry_of(path, os.fstat(fd))
         finally:
@@ -198,7 +189,7 @@ class Tree:
         for at, found in _finished(walk):
             if wanted.matches(at if base == "." else at[len(base) + 1 :]):
                 if len(entries) == most:
-                    return Listing(tuple(sorted(entries, key=_path)), False, walk.unnameable)
+                    return Listing(tuple(sorted(entries, key=_path)), False)
                 entries.append(entry_of(at, found))
         return _listing(walk, entries)
 
@@ -217,7 +208,7 @@ class Tree:
             else:
                 os.rmdir(name, dir_fd=folder)
         except OSError as exc:
-            explain(exc, path)
+            self._explain(exc, path)
         finally:
             os.close(folder)
 
@@ -233,31 +224,25 @@ class Tree:
             try:
                 regain(source, CHANGE)
                 if _is_there(target, new_name):
-                    explain(FileExistsError(errno.EEXIST, "exists"), to)
+                    self._explain(FileExistsError(errno.EEXIST, "exists"), to)
                 os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
             except OSError as exc:
-                explain(exc, path)
+                self._explain(exc, path)
             finally:
                 os.close(target)
         finally:
             os.close(source)
 
-    def sweep(self) -> None:
-        """Remove what a server was about to write when it was killed."""
-        left = [path for path, _ in Walk(self._root, ".", deep=False, most=MOST_SEEN) if path.startswith(PART)]
+    def sweep(self, prefix: str = PART) -> None:
+        """Remove what was being written when a server was killed; or what of it begins with `prefix`."""
+        left = [path for path, _ in Walk(self._root, ".", deep=False, most=MOST_SEEN) if path.startswith(prefix)]
         for path in left:
             with contextlib.suppress(AgentrtError):  # code inside may name its own like this, and nest it as it likes
                 self.delete(path, recursive=True)
 
-    def snapshot(self, most: int = MOST_SNAPSHOT) -> Snapshot:
-        """The regular files as they are now. Cheap for a small workspace; stops after `most` of whatever is there."""
-        walk = Walk(self._root, ".", deep=True, most=most)
-        files = {
-            path: (found.st_size, found.st_mtime_ns, found.st_ino)
-            for path, found in _finished(walk)
-            if stat.S_ISREG(found.st_mode)
-        }
-        return Snapshot(files, walk.complete)
+    def snapshot(self, most: int = snapshots.MOST_SEEN) -> Snapshot:
+        """The files as they are now. Cheap for a small workspace; stops after `most` of whatever is there."""
+        return snapshots.snapshot(self._root, most)
 
     def usage(self) -> Usage:
         """Used and there is; where no volume holds it, counted, of the first hundred thousand names."""
@@ -269,20 +254,25 @@ class Tree:
         size = found.f_frsize
         return Usage((found.f_blocks - found.f_bfree) * size, found.f_blocks * size, found.f_files - found.f_ffree, found.f_files)
 
-    def zip(self, path: str = ".", *, most_bytes: int = 1024 * MIB, most_files: int = MOST_LISTED) -> Iterator[bytes]:
-        """The regular files below a folder as a zip, piece by piece as it is made; links are left out.
+    def zip(
+        self, path: str = ".", *, without: str = "", most_bytes: int = 1024 * MIB, most_files: int = MOST_LISTED
+    ) -> Iterator[bytes]:
+        """The regular files below a folder as a zip, piece by piece as it is made; links are left out, and so is what has the
+        name `without`.
 
         Invalid, NotFound and TooLarge come before the first piece.
         """
         base = checked(path)
-        listing = self.list(base, recursive=True, most=most_files)
-        files = [entry for entry in listing.entries if entry.kind == "file"]
-        if not listing.complete:
+        walk = Walk(self._root, base, deep=True, most=most_files, skips=without.__eq__)
+        found = sorted((entry_of(at, status) for at, status in _finished(walk)), key=_path)
+        files = [entry for entry in found if entry.kind == "file"]
+        if not walk.complete:
             raise TooLarge(f"there are more than {most_files} files to pack", code="too_many_files")
         if sum(entry.size for entry in files) > most_bytes:
             raise TooLarge(f"there are more than {most_bytes} bytes to pack", code="workspace_too_large")
         cut = 0 if base == "." else len(base) + 1
-        return zipping.pieces((entry.path[cut:], self._reader(entry)) for entry in files)
+        # some who unpack take a backslash for a slash, and would be led out of their folder
+        return zipping.pieces((entry.path[cut:].replace("\\", "%5C"), self._reader(entry)) for entry in files)
 
     def _reader(self, entry: Entry) -> zipping.Reader:
         def read() -> Iterator[bytes]:
@@ -305,7 +295,7 @@ class Tree:
                     below = open_beneath(at, part, os.O_RDONLY | os.O_DIRECTORY)
                     self._give(below)
             except OSError as exc:
-                explain(exc, path)
+                self._explain(exc, path)
             finally:
                 os.close(at)
             at = below
@@ -326,6 +316,10 @@ class Tree:
             with contextlib.suppress(OSError):
                 os.unlink(part, dir_fd=root)
             raise
+
+    def _explain(self, exc: OSError, path: str) -> NoReturn:
+        self._check_open()  # or what no longer leads anywhere would be told as somebody's mistake
+        explain(exc, path)
 
     def _give(self, fd: int) -> None:
         if self.owner is not None:
@@ -360,8 +354,7 @@ def _finished(walk: Walk) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _listing(walk: Walk, entries: Iterator[Entry] | list[Entry]) -> Listing:
-    found = tuple(sorted(entries, key=_path))
-    return Listing(found, walk.complete, walk.unnameable)
+    return Listing(tuple(sorted(entries, key=_path)), walk.complete)
 
 
 def _path(entry: Entry) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 from agentrt.kernel import Unavailable
 
 from ..mounts import NOATIME, NODEV, NOSUID, mount
+from ..spec import MIB
 from .idmaps import OWNER
 from .loops import Loop
 
-_MIB = 1024 * 1024
 _BLOCK, _INODE, _JOURNAL_MB = 4096, 256, 4
 _OPTIONS = "errors=remount-ro,noinit_itable,discard"
 _TIMEOUT_S = 120.0
@@ -21,7 +21,7 @@ _DAMAGED = (errno.EUCLEAN, errno.EINVAL, errno.EIO, errno.EBADMSG, getattr(errno
 
 def make_volume(image: Path, disk_mb: int, inodes: int) -> None:
     """A blank volume with `disk_mb` for what is written and at most `inodes` files and folders. Unavailable with the reason."""
-    size = (disk_mb + _JOURNAL_MB + 1) * _MIB
+    size = (disk_mb + _JOURNAL_MB + 1) * MIB
     # not quite one inode per block, those of the inodes included, is all that ext4 can do
     inodes = max(64, min(inodes, size // (_BLOCK + _INODE)))
     size += inodes * (_INODE + 8)

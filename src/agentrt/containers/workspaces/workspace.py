@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from agentrt.kernel import Conflict, TooLarge, Unavailable
 
 from ..mounts import bind, unmount
-from .holder import Holder
 from .idmaps import OWNER
 from .note import Note
 from .shelf import FILES
@@ -27,9 +26,9 @@ class Workspace:
     `outgrown` is true where it is a plain folder that holds more than it may; a volume never lets that happen.
     """
 
-    def __init__(self, home: "Workspaces", holder: Holder, folder: Path, owner: int | None, limits: Size | None) -> None:
+    def __init__(self, home: "Workspaces", folder: Path, owner: int | None, limits: Size | None) -> None:
         """`limits`: of a plain folder, that no volume holds back."""
-        self.id, self.holder = folder.name, holder
+        self.id = folder.name
         self.path = folder / FILES
         self.tree = Tree(self.path, owner, limits)
         self.is_volume = limits is None
@@ -66,10 +65,6 @@ class Workspace:
     async def close(self) -> None:
         """The counterpart of `open`. It stays mounted for a while, in case its holder comes back."""
         await self._home.leave(self)
-
-    async def forget(self) -> None:
-        """Delete it with all that is in it. Conflict while others have it open or a slot shows it."""
-        await self._home.forget(self.holder)
 
     async def measure(self) -> None:
         """Look whether a plain folder holds more than it may; nothing to do for a volume."""

@@ -205,8 +205,7 @@ class Runner:
         job, (ended, child.ended) = child.job, (child.ended, "")
         child.let_go()
         del self._jobs[job["id"]]
-        if not job["keep"]:
-            self._clean(child)
+        self._clean(child)
         if child is not self._kernel and child.pid in self._nursery.children:
             strike(child.pid)  # it is on its way out, and must be
         self._reply(job["id"], exit=exit_code, value=value, lost=self._lost(job), ended=ended)
