@@ -17,6 +17,7 @@ log.debug("quiet.enough")
 log.info("run.recovered", run_id="run_1", odd=object)
 logging.getLogger("some.library").warning("from %s", "afar")
 logging.getLogger("httpx").info("GET https://host/?key=sk-secret")
+logging.getLogger("google_genai.models").info("what its maker thinks of each call")
 structlog.contextvars.bind_contextvars(session_id="s")
 try:
     key = "sk-verysecret"

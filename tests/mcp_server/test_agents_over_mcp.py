@@ -9,6 +9,8 @@ import httpx2
 import pytest
 from mcp import MCPError
 
+from fixtures.postgres import free_port
+from upstreams.mcp_over_http import demo, serving
 from upstreams.openai_upstream import Gate, OpenAIUpstream, Reply, calls, chunk, event, refuses, says
 
 pytestmark = pytest.mark.anyio
@@ -170,6 +172,25 @@ async def test_the_prompt_describes_an_agent_its_tools_and_its_skills(live_serve
                 await client.get_prompt(name, arguments)
         found = await client.complete({"type": "ref/prompt", "name": "agent_system_prompt"}, {"name": "agent", "value": "de"})
         assert found.completion.values == ["default"]
+
+
+async def test_the_prompt_is_a_tool_servers_where_the_agent_has_it_from_there(world, speak, tmp_path) -> None:
+    (tmp_path / "agents").mkdir()
+    for name, wanted in (("guest", "house_rules"), ("stranger", "nothing")):
+        text = f"name: {name}\nmodel: openai/gpt-4o-mini\nprompt: My own.\nprompt_from: house/{wanted}\n"
+        (tmp_path / "agents" / f"{name}.yaml").write_text(text)
+    async with serving(demo(), free_port()) as url:
+        (tmp_path / "servers.yaml").write_text(f"mcpServers: {{house: {{url: {url}/mcp}}}}\n")
+        env = {"AGENTRT_MODULES__MCP_REGISTRY": "true", "AGENTRT_MCP_CONFIG": str(tmp_path / "servers.yaml")}
+        with world(**env) as server:
+            async with httpx2.AsyncClient(base_url=server.url) as http, speak(server) as client:
+                with anyio.fail_after(40):
+                    while (await http.get("/mcp-servers/house")).json()["state"] != "connected":
+                        pass
+                prompts = [await client.get_prompt("agent_system_prompt", {"agent": name}) for name in ("guest", "stranger")]
+    borrowed, own = (prompt.messages[0].content.text for prompt in prompts)
+    assert borrowed.startswith("Be kind.\n\nBe brief.") and "My own." not in borrowed
+    assert own.startswith("My own.") and "cannot be had now" in prompts[1].description
 
 
 async def test_clients_are_told_when_the_tools_change(world, speak, tmp_path) -> None:

@@ -69,6 +69,13 @@ def test_a_body_that_is_too_large_is_refused(serve) -> None:
         assert http.post("/mcp", content=(piece for piece in pieces), headers=headers).status_code == 413
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_where_there_are_no_sessions_there_is_none_to_listen_to_or_to_end(http: httpx2.Client, method: str) -> None:
+    answer = http.request(method, "/mcp", headers={"accept": "text/event-stream", "mcp-protocol-version": MODERN})
+    assert answer.status_code == 405
+    assert "405" in http.get("/schema/openapi.json").json()["paths"]["/mcp"][method.lower()]["responses"]
+
+
 def test_it_is_described_counted_and_can_be_switched_off(http: httpx2.Client, serve, tmp_path) -> None:
     answer = http.post("/mcp", json=HELLO, headers={"accept": BOTH, "x-request-id": "mine"})
     assert answer.headers["x-request-id"] == "mine"

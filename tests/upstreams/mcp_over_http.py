@@ -74,6 +74,24 @@ def older(app: Any) -> Any:
     return gate
 
 
+def curt() -> Any:
+    """An ASGI app of the stateless protocol with one tool, which answers at once whatever else it is asked, with nothing."""
+    known: dict[str, dict[str, Any]] = {
+        "server/discover": {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}},
+        "tools/list": {"tools": [{"name": "nod", "inputSchema": {"type": "object"}}]},
+    }
+
+    async def app(scope, receive, send) -> None:
+        if scope["type"] != "http":
+            return
+        asked = json.loads((await receive())["body"])
+        result = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private", **known.get(asked["method"], {})}
+        said = json.dumps({"jsonrpc": "2.0", "id": asked.get("id"), "result": result})
+        await answer(200, said, "application/json")(scope, receive, send)
+
+    return app
+
+
 def answer(status: int, body: str = "", kind: str = "text/plain") -> Any:
     """An ASGI app that says the same to everybody."""
 

@@ -16,6 +16,7 @@ from .errors import (
 )
 from .foreign import foreign_modules
 from .ids import body_of, is_id, new_body, new_id
+from .importing import one_import_at_a_time
 from .logs import configure_logs
 from .module import HealthStatus, Module, ModuleHealth
 from .principal import SYSTEM, Principal
@@ -55,6 +56,7 @@ __all__ = [
     "names_in",
     "new_body",
     "new_id",
+    "one_import_at_a_time",
     "rfc3339",
     "share",
     "suggest",

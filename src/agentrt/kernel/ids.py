@@ -6,24 +6,26 @@ import time
 
 _BODY = re.compile(r"[0-9a-f]{32}\Z")
 _BLOCK = 4096
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 class _Random:
-    """Random bits of the system, drawn in blocks: one system call per id would cost more than everything else of it."""
+    """Random digits of the system, drawn in blocks: one system call per id would cost more than everything else of it."""
 
     def __init__(self) -> None:
-        self._block, self._at = b"", 0
-        os.register_at_fork(after_in_child=self._forget)  # or parent and child would go on with the same bits
+        self._block, self._at = "", 0
+        os.register_at_fork(after_in_child=self._forget)  # or parent and child would go on with the same digits
 
-    def bits80(self) -> int:
-        end = self._at + 10
+    def digits(self, count: int) -> str:
+        """Hexadecimal ones."""
+        end = self._at + count
         if end > len(self._block):
-            self._block, end = os.urandom(_BLOCK), 10
+            self._block, end = os.urandom(_BLOCK).hex(), count
         self._at = end
-        return int.from_bytes(self._block[end - 10 : end])
+        return self._block[end - count : end]
 
     def _forget(self) -> None:
-        self._block, self._at = b"", 0
+        self._block, self._at = "", 0
 
 
 _random = _Random()
@@ -31,11 +33,8 @@ _random = _Random()
 
 def new_body() -> str:
     """32 hex digits: 48 bits of milliseconds, version and variant bits, 74 random bits."""
-    ms = time.time_ns() // 1_000_000
-    rand = _random.bits80()
-    high = (ms << 16) | 0x7000 | (rand >> 68)
-    low = 0x8000_0000_0000_0000 | (rand & 0x3FFF_FFFF_FFFF_FFFF)
-    return f"{high:016x}{low:016x}"
+    ms, digits = time.time_ns() // 1_000_000, _random.digits(19)
+    return f"{ms:012x}7{digits[:3]}{_VARIANT[digits[3]]}{digits[4:]}"
 
 
 def new_id(prefix: str) -> str:

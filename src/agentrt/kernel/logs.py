@@ -26,7 +26,19 @@ with _without("rich"):  # structlog takes it along wherever it is installed: 4 M
 
 get_logger = structlog.get_logger
 
-_QUIET = ("aiosqlite", "alembic", "asyncio", "httpcore", "httpcore2", "httpx", "httpx2", "mcp", "uvicorn.access", "watchfiles")
+_QUIET = (
+    "aiosqlite",
+    "alembic",
+    "asyncio",
+    "google_genai",
+    "httpcore",
+    "httpcore2",
+    "httpx",
+    "httpx2",
+    "mcp",
+    "uvicorn.access",
+    "watchfiles",
+)
 
 
 def configure_logs(level: str = "info", format_: Literal["auto", "console", "json"] = "auto") -> None:

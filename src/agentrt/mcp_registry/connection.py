@@ -61,6 +61,7 @@ class Connection:
         self._tried = asyncio.Event()
         self._up = asyncio.Event()
         self._was_up = False
+        self._ended = False
         self.stderr = Stderr()
         self.diagnosis: Diagnosis | None = None
         self.last_error = ""
@@ -97,6 +98,10 @@ class Connection:
             await self._keep_up()
         finally:
             self._tried.set()  # nobody need wait for it any more
+
+    def end(self) -> None:
+        """Not to be connected again; who calls this cancels `run`, too."""
+        self._ended = True
 
     async def call(self, tool: str, arguments: dict[str, Any], ctx: CallContext, timeout_s: float) -> Any:
         """The server's answer to a call. ToolUnavailable at once where there is no connection to be had."""
@@ -145,7 +150,7 @@ class Connection:
         failures = 0
         while True:
             stood = await self._attempt()
-            _stop_if_asked()
+            self._stop_if_asked()
             failures = 1 if stood else failures + 1
             pause = delay(failures, base=self._pace.backoff_s, most=self._pace.most_s)
             await asyncio.sleep(max(pause, self._breaker.retry_in() + 0.01))
@@ -164,7 +169,7 @@ class Connection:
                 async with asyncio.timeout(self._deadline_s):
                     link = await stack.enter_async_context(open_link(target, self.stderr, sdk, self._fall))
                     self._on_tools(await link.tools())
-                _stop_if_asked()
+                self._stop_if_asked()
                 stood = True
                 self._rise(link)
                 await self._watch(link)
@@ -173,7 +178,7 @@ class Connection:
             failure = exc
         finally:
             self._fall(self._link)
-        _stop_if_asked()
+        self._stop_if_asked()
         self._breaker.record(False)
         await self._account(failure, target, stood)
         return stood
@@ -224,9 +229,9 @@ class Connection:
         self._tried.set()
         self._on_change()
 
-
-def _stop_if_asked() -> None:
-    """Raise the cancellation that got lost: one that comes while a task group of the SDK fails is taken for its own."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    def _stop_if_asked(self) -> None:
+        """Raise the cancellation that got lost: the SDK's task groups may take one that comes while they end for their own, and
+        then nothing is left of it in the task either."""
+        task = asyncio.current_task()
+        if self._ended or (task is not None and task.cancelling()):
+            raise asyncio.CancelledError

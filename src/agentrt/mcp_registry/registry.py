@@ -75,10 +75,11 @@ class McpRegistry(Module):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        for server in self._servers.values():
-            server.stop()
         for keeper in self._keepers:
             keeper.cancel()
+        leaving, self._servers, self._by_slug = self._servers, {}, {}  # who still waits for one must not open it again
+        for server in leaving.values():
+            server.stop()
         await self._group.__aexit__(None, None, None)
 
     async def _follow_files(self) -> None:
@@ -108,9 +109,9 @@ class McpRegistry(Module):
 
         By their ids, whatever order servers came up in or list them in: what providers cache begins with the tools.
         """
-        used = self._used_by(agent)
-        await self._first_tries(used, who)
-        return sorted((tool for server in used for tool in server.offer(who)), key=lambda tool: tool.id)
+        await self._first_tries(self._used_by(agent), who)
+        # those that are configured now: another set may have come meanwhile
+        return sorted((tool for server in self._used_by(agent) for tool in server.offer(who)), key=lambda tool: tool.id)
 
     def missing(self, agent: AgentSpec, who: Principal) -> dict[str, str]:
         """The servers that the agent may use but that offer nothing now, each with the reason in a sentence."""

@@ -10,18 +10,18 @@ import importlib.util
 import logging
 import ssl
 import sys
-import threading
 from functools import cache
 from typing import Any
 
 import msgspec
+
+from agentrt.kernel import one_import_at_a_time
 
 _PUT_OFF = ("mcp", "mcp.client")
 # What goes wrong in the client reaches us as exceptions; what httpx says of each request holds whole addresses.
 _LOUD = {"mcp.client": logging.CRITICAL, "mcp.shared": logging.CRITICAL, "client": logging.CRITICAL, "httpx2": logging.WARNING}
 # How long a server may take to end by itself once its standard input is closed; then it is told to. Shutting down waits for it.
 _LEAVE_S = 0.5
-_ONE_AT_A_TIME = threading.Lock()
 
 
 class Sdk(msgspec.Struct, frozen=True):
@@ -37,10 +37,10 @@ class Sdk(msgspec.Struct, frozen=True):
     httpx: Any
 
 
+@cache
 def load() -> Sdk:
     """Import it. Takes a good third of a second the first time: call it in a thread."""
-    with _ONE_AT_A_TIME:
-        return _load()
+    return one_import_at_a_time(_load)
 
 
 @cache

@@ -41,6 +41,12 @@ class _Place(msgspec.Struct):
     tools: dict[str, ServerTool]
     shown: tuple[ToolDef, ...]
 
+    def end(self) -> asyncio.Task[None]:
+        """Close the connection for good; the task to wait for."""
+        self.connection.end()
+        self.task.cancel()
+        return self.task
+
 
 class Server:
     """What an operator configured under one name. `stop` ends it; until then it keeps itself connected."""
@@ -117,9 +123,7 @@ class Server:
 
     def stop(self) -> list[asyncio.Task[None]]:
         """End all connections; the tasks to wait for."""
-        tasks = [place.task for place in self._places.values()]
-        for task in tasks:
-            task.cancel()
+        tasks = [place.end() for place in self._places.values()]
         self._places.clear()
         return tasks
 
@@ -218,7 +222,7 @@ class Server:
         raise ToolUnavailable(f"the MCP server {self.name!r} serves as many users as it may at once", sent=False)
 
     def _close(self, key: tuple[str, str]) -> None:
-        self._places.pop(key).task.cancel()
+        self._places.pop(key).end()
 
     def _describe(self, found: list[Any]) -> dict[str, ServerTool]:
         ids = tool_ids(self.slug, [tool.name for tool in found])

@@ -240,11 +240,11 @@ class Endpoint:
         if params.name != NAME:
             raise MCPError(types.INVALID_PARAMS, f"there is no prompt {params.name[:64]!r}; there is: {NAME}")
         try:
-            text = await self._offers.prompts.system_prompt(who_of(ctx), (params.arguments or {}).get("agent"))
+            told = await self._offers.prompts.system_prompt(who_of(ctx), (params.arguments or {}).get("agent"))
         except AgentrtError as exc:
             raise _failure(exc, ctx) from exc
-        message = types.PromptMessage(role="user", content=types.TextContent(text=text))
-        return types.GetPromptResult(description=DESCRIPTION, messages=[message])
+        message = types.PromptMessage(role="user", content=types.TextContent(text=told.text))
+        return types.GetPromptResult(description=told.notice or DESCRIPTION, messages=[message])
 
     async def _complete(self, ctx: Any, params: types.CompleteRequestParams) -> types.CompleteResult:
         """Names of agents, for the prompt's argument."""

@@ -12,7 +12,7 @@ from agentrt.configs import ConfigStore
 from agentrt.containers import Sandboxes
 from agentrt.files import Blobs
 from agentrt.kernel import Module, ModuleHealth, Unavailable
-from agentrt.runs import RunService, ToolRuns
+from agentrt.runs import PromptSource, RunService, ToolRuns
 from agentrt.skills import Skills
 
 from .agent_tools import AgentTools
@@ -43,6 +43,7 @@ class McpServer(Module):
         configs: ConfigStore,
         blobs: Blobs,
         skills: Skills,
+        prompts: PromptSource,
         bus: Bus,
         *,
         sandboxes: Sandboxes | None,
@@ -56,7 +57,7 @@ class McpServer(Module):
             tools=tools,
             agents=offered,
             files=WorkspaceFiles(sandboxes, lambda: tools.agent.sandbox),
-            prompts=Prompts(tools, offered, tool_runs, configs, skills),
+            prompts=Prompts(tools, offered, tool_runs, configs, skills, prompts),
             blobs=blobs,
         )
         self._bus, self._max_body_bytes = bus, max_body_bytes

@@ -47,11 +47,12 @@ def _operation(told: Mapping[str, Any], refused: tuple[int, ...]) -> dict[str, A
 
 
 _ANSWERED = {"description": "The answer.", "content": {"application/json": {"schema": _ANSWER}, "text/event-stream": _STREAM}}
+_NO_SESSIONS = {"405": {"description": "The revision of the protocol has no sessions."}}
 _TOLD = {"description": "What the server tells the session.", "content": {"text/event-stream": _STREAM}}
 
 POST = {
     **_operation({"200": _ANSWERED, "202": {"description": "A notification was taken."}}, (400, 404, 406)),
     "request_body": {"required": True, "content": {"application/json": {"schema": _REQUEST}}},
 }
-LISTEN = _operation({"200": _TOLD}, (400, 404, 406, 409))
-END = _operation({"200": {"description": "The session has ended."}}, (400, 404))
+LISTEN = _operation({"200": _TOLD, **_NO_SESSIONS}, (400, 404, 406, 409))
+END = _operation({"200": {"description": "The session has ended."}, **_NO_SESSIONS}, (400, 404))

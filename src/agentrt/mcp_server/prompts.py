@@ -1,9 +1,11 @@
 """The prompt `agent_system_prompt`: how an agent is told what it can do."""
 
+import msgspec
+
 from agentrt.agents import AgentSpec, StaticVars, ToolLine, render_prompt
 from agentrt.configs import ConfigStore
 from agentrt.kernel import NotFound, Principal
-from agentrt.runs import ToolRuns
+from agentrt.runs import PromptSource, ToolRuns
 from agentrt.skills import Skills
 
 from .agent_tools import AgentTools
@@ -14,21 +16,41 @@ DESCRIPTION = "A system prompt that describes an agent's tools and skills."
 ARGUMENT = "Which agent to describe; by default the one whose tools are offered here."
 
 
+class Told(msgspec.Struct, frozen=True):
+    """`notice` says why a part of the text is not of now, where it is not."""
+
+    text: str
+    notice: str = ""
+
+
 class Prompts:
     """Of the agents that are offered, and of the one whose tools are: what another is told is nobody's business here."""
 
-    def __init__(self, tools: Tools, agents: AgentTools, runs: ToolRuns, configs: ConfigStore, skills: Skills) -> None:
-        self._tools, self._agents, self._runs, self._configs, self._skills = tools, agents, runs, configs, skills
+    def __init__(
+        self, tools: Tools, agents: AgentTools, runs: ToolRuns, configs: ConfigStore, skills: Skills, source: PromptSource
+    ) -> None:
+        self._tools, self._agents, self._runs, self._configs = tools, agents, runs, configs
+        self._skills, self._source = skills, source
 
-    async def system_prompt(self, who: Principal, agent: str | None) -> str:
+    async def system_prompt(self, who: Principal, agent: str | None) -> Told:
         """What the agent is told, then its tools, then its skills. NotFound for an agent that is not offered."""
         spec, called = self._found(agent)
         offer = await self._runs.offer(who, called)
         lines = tuple(ToolLine(tool.id, tool.description) for tool in offer.defs)
-        own = render_prompt(spec, StaticVars(tools=lines)) if spec.prompt else ""
+        own, notice = await self._told_first(who, spec, lines)
         tools = "\n".join(f"- {line.id}: {line.description}" for line in lines)
         skills = self._skills.section(spec) if spec.skills else ""
-        return "\n\n".join(filter(None, (own, f"Tools:\n{tools}" if tools else "", skills)))
+        return Told("\n\n".join(filter(None, (own, f"Tools:\n{tools}" if tools else "", skills))), notice)
+
+    async def _told_first(self, who: Principal, spec: AgentSpec, lines: tuple[ToolLine, ...]) -> tuple[str, str]:
+        """The agent's prompt, from a tool server where it has it from there, and what is to be known of it."""
+        notice = ""
+        if spec.prompt_from:
+            borrowed = await self._source.get(who, spec.prompt_from)
+            if borrowed.text is not None:
+                return borrowed.text, borrowed.notice
+            notice = borrowed.notice
+        return render_prompt(spec, StaticVars(tools=lines)) if spec.prompt else "", notice
 
     def agents(self, start: str) -> tuple[str, ...]:
         """Names of agents that begin so."""

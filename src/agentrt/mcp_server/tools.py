@@ -51,10 +51,6 @@ class Tools:
         offer = await self._runs.offer(who, self.called)
         return [_with_session(tool) for tool in offer.defs]
 
-    async def missing(self, who: Principal) -> Mapping[str, str]:
-        """What could be offered but is not there now, each with the reason."""
-        return (await self._runs.offer(who, self.called)).missing
-
     async def call(self, who: Principal, name: str, arguments: Mapping[str, Any], emit: Emit) -> Answer:
         """NotFound (`tool_not_found`) for what is not offered; Unavailable, Exhausted. Whatever the tool does is the answer."""
         offer = await self._runs.offer(who, self.called)
