@@ -44,7 +44,7 @@ def text(said: str) -> dict[str, Any]:
 def test_the_smallest_request_is_a_stream_with_a_limit() -> None:
     assert body_of() == {
         "model": OLD,
-        "max_tokens": 32_000,
+        "max_tokens": 64_000,
         "messages": [{"role": "user", "content": [text("Hi") | {"cache_control": MARK}]}],
         "stream": True,
     }

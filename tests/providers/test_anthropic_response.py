@@ -238,8 +238,9 @@ def test_usage_grows_and_the_last_word_on_each_count_holds() -> None:
     assert done(body(start(), text(0, "Hi"), all_new)).usage == Usage(100, 20)
 
 
-def test_without_any_count_tokens_are_estimated() -> None:
-    silent = done(body(start(usage=None), text(0, "word" * 10), finish(counted={})))
+@pytest.mark.parametrize("counted", [{}, usage(given=0, output=0, read=0, written=0)], ids=["not counted", "zeros"])
+def test_without_any_count_tokens_are_estimated(counted: Any) -> None:
+    silent = done(body(start(usage=counted or None), text(0, "word" * 10), finish(counted=counted)))
     assert silent.usage == Usage(input=3, output=10, estimated=True)
 
 

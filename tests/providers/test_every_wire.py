@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agentrt.events import TextDelta
-from agentrt.providers import ModelAsk
+from agentrt.providers import ModelAsk, ProviderEntry, Providers
 from fixtures.wires import WIRES, collect, failure_of, text_of
 from upstreams.http_upstream import Gate, Reply
 
@@ -135,3 +135,17 @@ async def test_many_answers_at_once_do_not_mix(acme: Any, upstream: Any, says: A
     async with acme() as client, asyncio.TaskGroup() as group:
         running = [group.create_task(collect(client, ask)) for _ in range(50)]
     assert {text_of(task.result()) for task in running} == {"Hello from upstream." * 3}
+
+
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("body", [b'{"data":[{"id":"\xff"}],"models":[{"name":"\xff"}]}', b"[" * 100_000], ids=["utf-8", "deep"])
+async def test_a_list_of_models_that_nobody_can_read_is_a_failure_like_others(
+    upstream: Any, wire: Any, carrier: Any, body: bytes, status: int
+) -> None:
+    broken = Reply([body], status, (("content-type", "application/json"),))
+    upstream.answer = lambda request: None if upstream.is_chat(request) else broken
+    entry = ProviderEntry(wire=wire, client=carrier, base_url=upstream.base_url, api_key="k")
+    async with Providers({"acme": entry}) as providers:
+        await providers.listed(30)
+        words = "does not list its models in" if status == 200 else "acme failed (500)"
+        assert words in providers.health().detail["acme"]["reason"]

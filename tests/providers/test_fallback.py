@@ -200,6 +200,24 @@ async def test_a_text_may_be_gone_on_with_twice_and_is_void_as_a_whole() -> None
     assert cast.models[3].asks[0].messages == ASK.messages
 
 
+@pytest.mark.parametrize("after_rest", [False, True], ids=["it fails at once", "it is passed over"])
+async def test_one_that_shows_nothing_leaves_the_text_of_another_to_be_gone_on_with(after_rest: bool) -> None:
+    goes_on = {"prefix": True}
+    breaks, rests = [shows("A "), fails("connection")], [fails("rate_limit", retry_after_s=30)]
+    cast = Cast(
+        (goes_on, {"continue_": True}, [[fails()], breaks] if after_rest else [breaks]),
+        (goes_on, {}, [rests]),
+        (goes_on, {}, [answers("All."), answers("B")] if after_rest else [answers("B")]),
+    )
+    if after_rest:
+        await cast.play()
+    seen, _ = await cast.play()
+    told = "b0 cooling_down" if after_rest else "b1 rate_limit"
+    assert story(seen) == ["A ", "a1 connection -> p/b", f"{told} -> p/c", "B", "p/c: A B"]
+    assert [chunk.kept for chunk in seen if isinstance(chunk, Retrying)] == [2, 2]
+    assert cast.models[2].asks[-1].messages[-1] == says("assistant", "A ")
+
+
 @pytest.mark.parametrize(
     ("provider", "first"),
     [

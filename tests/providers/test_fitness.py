@@ -44,6 +44,7 @@ def told(*parts: Any, wire: Wire = "openai", model: str = "m", known: Abilities 
         ("openai", "never-heard-of", PIXEL, []),
         ("openai", "never-heard-of", ZIP, []),
         ("openai", "gpt-4o", SOUND, ["sound 0.1"]),
+        ("openai", "gpt-6.1-sol", SOUND, ["sound 0.1"]),
         ("anthropic", "claude-sonnet-5-5", PDF, []),
         ("anthropic", "claude-sonnet-5-5", NOTES, []),
         ("anthropic", "claude-sonnet-5-5", SOUND, ["sound 0.1"]),

@@ -135,6 +135,7 @@ def test_an_image_of_the_model_is_part_of_its_message() -> None:
         ("FUNCTION_CALL", "stop"),
         ("MAX_TOKENS", "length"),
         *((reason, "content_filter") for reason in ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII")),
+        ("ESCALATION", "content_filter"),
     ],
 )
 def test_why_the_model_stopped(reason: str, stop: str) -> None:
@@ -159,6 +160,7 @@ def test_the_last_reason_counts_where_every_piece_has_one() -> None:
         ("UNEXPECTED_TOOL_CALL", "malformed", True),
         ("MISSING_THOUGHT_SIGNATURE", "invalid_request", False),
         ("LANGUAGE", "invalid_request", False),
+        ("PUP_LIMITED_DISABLED", "permission", False),
         ("OTHER", "server_error", True),
         ("A_REASON_OF_TOMORROW", "server_error", True),
     ],

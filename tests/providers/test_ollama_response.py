@@ -146,6 +146,7 @@ def test_unknown_fields_are_passed_over() -> None:
         (last(prompt=None, said=20), Usage(3, 20, estimated=True)),
         (last(prompt=0, said=20), Usage(3, 20, estimated=True)),
         (last(prompt=None, said=None), Usage(3, 1, estimated=True)),
+        (last(prompt=0, said=0), Usage(3, 1, estimated=True)),
     ],
 )
 def test_tokens_are_the_servers_or_said_to_be_estimated(counted: dict[str, Any], usage: Usage) -> None:

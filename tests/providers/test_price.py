@@ -199,6 +199,7 @@ def test_the_settings_come_first_and_may_say_that_something_is_free() -> None:
             assert await cost("local/other", Usage(1_000_000, 500_000)) == 2.0
             assert await cost("openai/gpt-4o-mini", Usage(1_000_000)) == 9.0
             assert await cost("openai/gpt-4o-mini", Usage(1, 1)) is None, "the settings say nothing of output"
+            assert await providers.unpriced(["local/other", "openai/gpt-4o-mini"]) == ["openai/gpt-4o-mini"]
 
     asyncio.run(main())
 

@@ -7,10 +7,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from agentrt.agents import Retry
+from agentrt.agents import ModelEntry, Retry
 from agentrt.kernel import Invalid
 from agentrt.messages import says
-from agentrt.providers import Choice, ModelAsk, ModelInfo, OfflineRules, ProviderEntry, Providers, entries_from, own_wires
+from agentrt.providers import (
+    Chain,
+    Choice,
+    ModelAsk,
+    ModelInfo,
+    OfflineRules,
+    ProviderEntry,
+    Providers,
+    entries_from,
+    own_wires,
+)
 from agentrt.providers.offline_rules import OfflineRule
 from upstreams.openai_upstream import OpenAIUpstream, refuses
 
@@ -171,3 +181,18 @@ async def test_rules_are_exchanged_while_it_runs() -> None:
         ours.set_rules([])
         assert await text(ours, "hello") != "Moin."
         assert ours.resolve("offline/parrot") is None
+
+
+async def test_a_size_that_is_learned_later_counts_from_then_on(openai_upstream: Any) -> None:
+    upstream: OpenAIUpstream = openai_upstream()
+    names = ("gpt-4", "gpt-4-0613", "gpt-4o")  # the public list knows that the first two read 8192 tokens
+    chain = Chain(entries=tuple(ModelEntry(model=f"openai/{name}") for name in names), retry=Retry(attempts=1))
+    ask = ModelAsk(model="", messages=(says("user", "Hi"),), parameters={"stop": ["."]})
+    async with providers({"OPENAI_BASE_URL": upstream.base_url}) as given:
+        for _ in range(2):
+            upstream.reset()
+            upstream.script(refuses(400, "too long", "context_length_exceeded"))
+            async for _chunks in given.follow(chain).stream(ask):
+                pass
+            await given.facts.prices.listed()
+        assert [chat.body["model"] for chat in upstream.chats] == ["gpt-4", "gpt-4o"]

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import openai
 import pytest
-from openai.types.responses import ResponseStreamEvent, response_create_params, response_input_item_param
+from openai.types.responses import ResponseError, ResponseStreamEvent, response_create_params, response_input_item_param
 from pydantic import TypeAdapter
 
 from agentrt.events import CallerTool
@@ -162,6 +162,26 @@ async def test_both_read_the_same_answer(
 def own_of(part: Any) -> Any:
     opaque = getattr(part, "opaque", b"")
     return msgspec.json.decode(opaque) if bytes(opaque) else None
+
+
+_ERRORS = {
+    "server_error": ("server_error", True),
+    "rate_limit_exceeded": ("rate_limit", True),
+    "vector_store_timeout": ("timeout", True),
+    "bio_policy": ("content_filter", False),
+    "misalignment_policy_violation": ("content_filter", False),
+    "image_content_policy_violation": ("content_filter", False),
+}
+
+
+@pytest.mark.parametrize("named", get_args(ResponseError.model_fields["code"].annotation))
+async def test_what_the_sdk_knows_to_go_wrong_in_an_answer_is_called_by_its_name(
+    ours: ModelClient, upstream: ResponsesUpstream, named: str
+) -> None:
+    upstream.script(streams(status="failed", error={"code": named, "message": "because"}))
+    with pytest.raises(ModelFailure) as caught:
+        await done(ours, HI)
+    assert (caught.value.code, caught.value.retryable) == _ERRORS.get(named, ("invalid_request", False))
 
 
 @pytest.mark.parametrize(

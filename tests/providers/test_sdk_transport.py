@@ -17,6 +17,7 @@ from agentrt.kernel import Invalid
 from agentrt.messages import says as said
 from agentrt.providers import ModelAsk, ModelClient, ModelFailure, ProviderEntry, Providers, entries_from
 from agentrt.providers.transport import Transport
+from fixtures.postgres import free_port
 from upstreams import anthropic_upstream
 from upstreams.anthropic_upstream import AnthropicUpstream
 from upstreams.bedrock_upstream import BedrockUpstream, exception, wrapped
@@ -91,8 +92,27 @@ async def test_bedrock_is_understood_though_it_frames_its_events_otherwise(start
     asked = upstream.requests[0]
     assert asked.path == "/model/anthropic.claude-sonnet-4-6-v1:0/invoke-with-response-stream"
     assert asked.headers["authorization"] == "Bearer bedrock-key"
-    assert asked.body["anthropic_version"]
     assert not {"model", "stream"} & asked.body.keys()
+
+
+@pytest.mark.parametrize(
+    ("api_version", "sent", "samples"),
+    [
+        ("", "bedrock-2023-05-31", True),
+        ("bedrock-2023-05-31", "bedrock-2023-05-31", True),
+        ("2026-10-21", "2026-10-21", False),
+    ],
+)
+async def test_bedrock_is_asked_by_a_version_that_its_models_and_our_parameters_fit(
+    start_upstream: Any, api_version: str, sent: str, samples: bool
+) -> None:
+    upstream = start_upstream(BedrockUpstream)
+    fields = {"base_url": upstream.base_url, "api_key": "k", "api_version": api_version}
+    ask = msgspec.structs.replace(CLAUDE, parameters={"temperature": 0.5})
+    async with speaking(wire="anthropic", sdk={"kind": "bedrock", "aws_region": "eu-central-1"}, **fields) as client:
+        assert await text_of(client, ask) == "Hello from upstream."
+    body = upstream.requests[0].body
+    assert (body["anthropic_version"], "temperature" in body) == (sent, samples)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +143,7 @@ async def test_vertex_is_asked_at_the_address_of_a_project(start_upstream: Any) 
     where = "/projects/p-1/locations/europe-west1/publishers/anthropic/models/claude-sonnet-4-6:streamRawPredict"
     assert upstream.requests[0].path == where
     assert upstream.requests[0].headers["authorization"] == "Bearer a-token"
+    assert upstream.requests[0].body["anthropic_version"] == "vertex-2023-10-16"
 
 
 @pytest.mark.parametrize(
@@ -293,3 +314,29 @@ def test_an_sdk_that_nobody_asked_yet_costs_the_start_nothing(tmp_path: Path) ->
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, cwd=tmp_path)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+MANY_AT_ONCE = """
+import asyncio, sys
+from agentrt.providers import ProviderEntry, Providers
+
+async def list_models():
+    entries = {
+        f"{wire}{number}": ProviderEntry(wire=wire, client="sdk", base_url=sys.argv[1], api_key="sk-none")
+        for wire in ("openai", "openai_responses", "anthropic", "gemini") for number in range(2)
+    }
+    async with Providers(entries) as providers:
+        await providers.listed(50)
+        print(*["said: " + state["reason"] for state in providers.health().detail.values()], sep="\\n", file=sys.stderr)
+
+asyncio.run(list_models())
+"""
+
+
+def test_sdks_that_are_needed_at_the_same_time_are_there_as_a_whole() -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    done = subprocess.run(
+        [sys.executable, "-c", MANY_AT_ONCE, f"http://{nowhere}"], capture_output=True, text=True, timeout=55, check=True
+    )
+    said = [line for line in done.stderr.splitlines() if line.startswith("said: ")]
+    assert len(said) == 8 and all(line.endswith(f"{nowhere} refused the connection") for line in said), said

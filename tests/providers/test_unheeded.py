@@ -24,7 +24,7 @@ BOTH = {"temperature": 0.5, "top_p": 0.5}
         ("anthropic", "claude-sonnet-4-5", BOTH | {"reasoning_effort": "high"}, False, ["temperature", "top_p"]),
         ("anthropic", "claude-sonnet-4-5", {"temperature": 0.5, "reasoning_effort": "none"}, False, []),
         ("anthropic", "claude-opus-4-7", {"temperature": 0.5}, False, ["temperature"]),
-        ("anthropic", "claude-sonnet-5-5", {"top_p": 0.5, "service_tier": "fast"}, False, ["top_p", "service_tier"]),
+        ("anthropic", "claude-sonnet-5-5", {"top_p": 0.5, "service_tier": "scale"}, False, ["top_p", "service_tier"]),
         ("anthropic", "claude-3-5-haiku-latest", {"reasoning_effort": "low"} | BOTH, True, ["reasoning_effort", STRICT]),
         ("gemini", "gemini-2.0-flash", {"reasoning_effort": "low", "temperature": 1}, False, ["reasoning_effort"]),
         ("gemini", "gemini-2.5-flash", {"reasoning_effort": "low"}, True, [STRICT]),

@@ -25,11 +25,13 @@ def usage(prompt: int = 11, candidates: int | None = 5, thoughts: int = 2, cache
     return {name: value for name, value in counted.items() if value is not None}
 
 
-def piece(*parts: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
-    """One event of a stream, with the fields that Gemini sends in each."""
+def piece(*parts: dict[str, Any], finish: str | None = None, token: str | None = None, **more: Any) -> dict[str, Any]:
+    """One event of a stream, with the fields that Gemini sends in each; `token`: what the answer may be gone on with."""
     candidate: dict[str, Any] = {"content": {"parts": list(parts), "role": "model"}, "index": 0}
     if finish:
         candidate["finishReason"] = finish
+    if token:
+        candidate["continuationToken"] = token
     return {
         "candidates": [candidate],
         "usageMetadata": usage(),

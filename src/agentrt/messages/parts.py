@@ -18,7 +18,12 @@ class Image(msgspec.Struct, frozen=True, tag="image", omit_defaults=True):
     url: str = ""
     file: str = ""
     media_type: str = ""
-    detail: Literal["auto", "low", "high", ""] = ""
+    detail: Literal["auto", "low", "high", "original", ""] = ""
+
+    @property
+    def away(self) -> bool:
+        """Whether `url` is an address on the web, not the image itself."""
+        return self.url[:4].lower() == "http"
 
 
 class File(msgspec.Struct, frozen=True, tag="file", omit_defaults=True):

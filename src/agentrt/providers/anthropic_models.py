@@ -11,7 +11,7 @@ _FAMILY = re.compile(r"opus|sonnet|haiku|fable|mythos")
 
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 # Its words for OpenAI's service tiers; it has none for others.
-TIERS = {"auto": "auto", "priority": "auto", "default": "standard_only", "flex": "standard_only"}
+TIERS = {"auto": "auto", "priority": "auto", "fast": "auto", "default": "standard_only", "flex": "standard_only"}
 # From this version of the API on no model takes sampling parameters.
 _UNSAMPLED = "2026-10-21"
 
@@ -42,7 +42,7 @@ def abilities(model: str) -> Abilities:
     family = named[0] if (named := _FAMILY.search(model)) else ""
     if version < (4, 6):
         return _early(version, family)
-    adaptive = Abilities(most=64_000, thinking="adaptive", native_schema=True)
+    adaptive = Abilities(most=128_000, thinking="adaptive", native_schema=True)
     if version == (4, 6):
         return msgspec.structs.replace(adaptive, both_samplings=False, efforts=("low", "medium", "high", "max"))
     adaptive = msgspec.structs.replace(adaptive, sampling=False, efforts=EFFORTS)
@@ -55,7 +55,7 @@ def abilities(model: str) -> Abilities:
 
 def takes_sampling(known: Abilities, api_version: str) -> bool:
     """Whether a model takes `temperature` and its like at all; none does while it thinks."""
-    return known.sampling and api_version < _UNSAMPLED
+    return known.sampling and api_version[-len(_UNSAMPLED) :] < _UNSAMPLED  # `bedrock-` or `vertex-` may come before
 
 
 def _version(found: re.Match[str] | None) -> tuple[int, int]:
@@ -69,7 +69,7 @@ def _early(version: tuple[int, int], family: str) -> Abilities:
         return Abilities(thinking="none")
     newer = version >= (4, 5)
     return Abilities(
-        most=32_000 if newer else 16_000,
+        most=64_000 if newer else 16_000,
         both_samplings=version < (4, 1),
         native_schema=newer or (version, family) == ((4, 1), "opus"),
     )

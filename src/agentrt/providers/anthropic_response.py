@@ -202,12 +202,13 @@ class AnthropicReader(EventReader):
 
     def _counted(self) -> Usage | None:
         counts = self._counts
-        if "input" not in counts and "output" not in counts:
-            return self._spent
         # Their `input` leaves out what the cache took part in.
         read, written = counts.get("cached", 0), counts.get("cache_write", 0)
+        asked = counts.get("input", 0) + read + written
+        if not asked:  # who copies the wire and counts nothing says 0
+            return self._spent
         usage = Usage(
-            counts.get("input", 0) + read + written,
+            asked,
             counts.get("output", 0),
             read,
             counts.get("reasoning", 0),

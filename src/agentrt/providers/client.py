@@ -47,8 +47,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 class Retrying(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt failed; another begins after `wait_s`, at `next` (`provider/model`; empty: at the same model).
 
-    `attempt` counts from 1 per model; 0: it was passed over unasked. `voids`: what was shown of it is void. `usage` is what
-    it cost at least.
+    `attempt` counts from 1 per model; 0: it was passed over unasked. `voids`: what was shown of it is void. `kept`: so many
+    characters of text are shown from which the next one goes on. `usage` is what it cost at least.
     """
 
     attempt: int
@@ -60,6 +60,7 @@ class Retrying(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     next: str = ""
     voids: bool = False
+    kept: int = 0
     usage: Usage = Usage()
 
 

@@ -46,7 +46,7 @@ def explained(failure: HttpFailure, provider: str, *, connect_s: float, answerin
     """The failure in words for a person. `answering`: the head had already come."""
     match failure:
         case BadAddress():
-            return _final(provider, str(failure), "invalid_request")
+            return _final(provider, str(failure), "connection")  # no fault of what was asked: another provider may answer
         case Unreachable():
             return _unreachable(provider, failure.where, failure.reason, connect_s)
         case NoCredentials():

@@ -43,7 +43,7 @@ async def embed(transport: Transport, asked: dict[str, Any]) -> Embedded:
     try:
         body = await reply.whole(_MOST_BYTES)
     finally:
-        reply.close()
+        await reply.leave()
     try:
         answer = msgspec.json.decode(body, type=_Answer)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:

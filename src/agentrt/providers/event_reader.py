@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from agentrt.messages import Message, Usage
 
-from .client import Chunk, ModelAsk
+from .client import Chunk, Done, ModelAsk
 from .errors import NO_USAGE, ModelFailure
 from .estimate import tokens_asked, tokens_in
 from .ndjson import LineTooLong
@@ -56,6 +56,10 @@ class EventReader(ABC):
     @abstractmethod
     def message(self) -> Message:
         """What has arrived, as a message."""
+
+    @abstractmethod
+    def done(self) -> Done:
+        """The whole message; ModelFailure `truncated` where the stream ended before the model did."""
 
     @abstractmethod
     def _take(self, data: bytes, out: list[Chunk]) -> None:

@@ -46,6 +46,7 @@ _TOO_LONG = re.compile(
     r"|too many tokens|(?:prompt|input) is too long",
     re.IGNORECASE,
 )
+_FILTERED = re.compile(r"content_filter\Z|.*_policy(?:_violation)?\Z")
 _SECRET = re.compile(r"\b(?:sk|pk|rk|gsk|xai)[-_][\w*.-]{6,}|\bAIza[\w-]{10,}|\bBearer\s+\S+", re.IGNORECASE)
 _MOST = 400
 # Who asks for a longer rest has said enough.
@@ -93,7 +94,7 @@ def refused(
         )
     try:
         decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _without_json(provider, status, headers, body, wire, secrets, now)
     if isinstance(decoded, list) and decoded:
         decoded = decoded[0]  # Gemini wraps it so where it was not asked for an event stream
@@ -177,7 +178,7 @@ def _without_json(
 def _code_of(status: int, said: Complaint) -> str:
     if said.code == "context_length_exceeded" or (status in (400, 413, 422) and _TOO_LONG.search(said.message)):
         return "context_length"
-    if said.code in ("content_filter", "content_policy_violation"):
+    if _FILTERED.match(said.code):
         return "content_filter"
     if said.reason == "API_KEY_INVALID":
         return "authentication"
@@ -195,6 +196,9 @@ def _status_of(said: Complaint) -> int:
         ("overloaded", 503),
         ("unavailable", 503),
         ("billing", 402),
+        ("image", 400),
+        ("policy", 400),
+        ("mismatch", 400),
         ("too_large", 413),
         ("context_length", 400),
         ("invalid", 400),

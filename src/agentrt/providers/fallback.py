@@ -86,8 +86,8 @@ class Fallback:
                 if not left:
                     raise
                 goes_on = attempt.can_be_continued and left[0].takes_prefix and failure.code != UNSATISFIED
-                failed = attempt.failed(failure, left[0].choice.name, voids=attempt.shown and not goes_on)
-            prefix = attempt.text if goes_on else ""
+                prefix = attempt.text if goes_on else ""
+                failed = attempt.failed(failure, left[0].choice.name, kept=prefix)
             yield [failed]
 
     def _client(self, candidate: Candidate, others: bool) -> ModelClient:
@@ -120,7 +120,9 @@ class _Attempt:
 
     @property
     def can_be_continued(self) -> bool:
-        return self._candidate.leg.continue_ and not self._called and not (self.text or " ").isspace()
+        # who shows nothing of its own only hands on what another was allowed to leave behind
+        allowed = self._candidate.leg.continue_ or not (self._pieces or self._reasoned)
+        return allowed and not self._called and not (self.text or " ").isspace()
 
     def see(self, chunks: list[Chunk]) -> list[Chunk]:
         """The chunks as they are to be handed on, possibly none."""
@@ -140,7 +142,7 @@ class _Attempt:
                 return [self._again(chunk)]
         return chunks
 
-    def failed(self, failure: ModelFailure, following: str, *, voids: bool) -> Retrying:
+    def failed(self, failure: ModelFailure, following: str, *, kept: str) -> Retrying:
         passed_over = failure.code in _PASSED_OVER
         said = "".join(self._pieces)
         began = said or self._reasoned or self._called
@@ -156,7 +158,8 @@ class _Attempt:
             provider=self._candidate.choice.provider,
             model=self._candidate.choice.model,
             next=following,
-            voids=voids,
+            voids=self.shown and not kept,
+            kept=len(kept),
             usage=cost,
         )
 
@@ -167,7 +170,7 @@ class _Attempt:
             self._pieces.clear()
             self._reasoned = self._called = False
         choice = self._candidate.choice
-        return replace(retrying, provider=choice.provider, model=choice.model)
+        return replace(retrying, provider=choice.provider, model=choice.model, kept=len(self._prefix))
 
     def _trimmed(self, chunks: list[Chunk]) -> list[Chunk]:
         out: list[Chunk] = []

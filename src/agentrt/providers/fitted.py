@@ -60,13 +60,9 @@ class Fitted:
     async def _held(self, part: AnyPart, ask: ModelAsk, fetch: FetchImage) -> AnyPart:
         if isinstance(part, ToolResult):
             return replace(part, parts=tuple([await self._held(piece, ask, fetch) for piece in part.parts]))
-        if not (isinstance(part, Image) and _is_away(part)):
+        if not (isinstance(part, Image) and part.away):
             return part
         try:
             return replace(part, url=ask.images.get(part.url) or await fetch(part.url), media_type="")
         except Invalid as exc:
             raise ModelFailure(exc.message, code="invalid_request") from exc
-
-
-def _is_away(part: Part) -> bool:
-    return isinstance(part, Image) and part.url[:4].lower() == "http"

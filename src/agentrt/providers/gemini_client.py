@@ -7,7 +7,8 @@ from .client import Chunk, ModelAsk
 from .errors import ModelFailure
 from .gemini_request import request_body
 from .gemini_response import GeminiReader
-from .reading import read_answer
+from .model_list import model_list
+from .reading import read_answer, read_pieces
 from .transport import Transport
 from .wires import version_path
 
@@ -32,30 +33,32 @@ class GeminiClient:
         self._root = version_path(transport.url, version)
 
     def stream(self, ask: ModelAsk) -> AsyncGenerator[list[Chunk]]:
-        """The answer as it arrives; ModelFailure where there is no whole one. Closing it hangs up on the provider."""
+        """The answer as it arrives; ModelFailure where there is no whole one. Closing it hangs up on the provider.
+
+        One that is longer than the model says in one go is gone on with until it ends.
+        """
         provider = self._transport.provider
         path = f"{self._root}/{_place(provider, ask.model)}:streamGenerateContent?alt=sse"
         reader = GeminiReader(provider, ask, self._transport.secrets)
-        return read_answer(self._transport, path, request_body(ask, provider), reader, ask.limits)
+
+        def piece() -> AsyncGenerator[list[Chunk]]:
+            body = request_body(ask, provider, reader.continuation)
+            return read_answer(self._transport, path, body, reader, ask.limits)
+
+        return read_pieces(provider, reader, piece)
 
     async def models(self, *, within_s: float = 10) -> list[str]:
         """The ids of the models that can be asked for content; ModelFailure where they are not listed in Gemini's form."""
         found: list[str] = []
         token = ""
         for _ in range(_MOST_PAGES):
-            page = await self._page(token, within_s)
+            more = f"&pageToken={quote(token, safe='')}" if token else ""
+            path = f"{self._root}/models?pageSize=1000{more}"
+            page = await model_list(self._transport, path, _Listing, "Gemini", within_s)
             found += [model.name.removeprefix("models/") for model in page.models if _speaks(model)]
             if not (token := page.next_page_token):
                 break
         return found
-
-    async def _page(self, token: str, within_s: float) -> _Listing:
-        more = f"&pageToken={quote(token, safe='')}" if token else ""
-        body = await self._transport.get(f"{self._root}/models?pageSize=1000{more}", within_s=within_s)
-        try:
-            return msgspec.json.decode(body, type=_Listing)
-        except msgspec.DecodeError as exc:
-            raise ModelFailure(f"{self._transport.provider} does not list its models in Gemini's form", code="malformed") from exc
 
 
 def _place(provider: str, model: str) -> str:

@@ -106,9 +106,10 @@ def _budget(model: str, effort: str) -> int:
 
 
 def _level(model: str, effort: str) -> str:
-    level = _LEVELS.get(effort, "high")
-    if "pro" not in model:
-        return level
-    if generation(model) == 3 and level == "medium":
+    known, level = generation(model), _LEVELS.get(effort, "high")
+    if level == "minimal":
+        small = "flash-lite" in model or ("flash" in model and known < 3.7)
+        return level if small or not known else "low"  # the others refuse it
+    if level == "medium" and known == 3 and "pro" in model:
         return "high"  # the first one has no middle
-    return "low" if level == "minimal" else level
+    return level

@@ -26,8 +26,9 @@ _IN_RESPONSES = frozenset({"image/png", "image/jpeg", "image/webp", "application
 _Json = dict[str, Any]
 
 
-def request_body(ask: ModelAsk, provider: str) -> bytes:
-    """The JSON to post. `provider` is whose kept parts go back; those of another are left out."""
+def request_body(ask: ModelAsk, provider: str, continuation: str = "") -> bytes:
+    """The JSON to post. `provider` is whose kept parts go back; those of another are left out. `continuation`: the token of
+    an answer to the same request that is to be gone on with."""
     tools = [_tool(tool) for tool in ask.tools] + [_caller_tool(tool) for tool in ask.caller_tools]
     in_form = not tools or answers_in_form_with_tools(ask.model)
     leading = _leading(ask)
@@ -43,6 +44,8 @@ def request_body(ask: ModelAsk, provider: str) -> bytes:
             body["toolConfig"] = config
     if config := generation_config(ask.model, ask.parameters, in_form=in_form):
         body["generationConfig"] = config
+    if continuation:
+        body["continuationToken"] = continuation
     # Last, so that the next turn begins with the very bytes of this one.
     body["contents"] = list(_Contents(ask.model, provider).of(ask.messages[leading:]))
     return msgspec.json.encode(body)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from agentrt.events import ReasoningDelta, TextDelta, ToolCallDelta
 from agentrt.messages import Image, Message, Part, Text, Thinking, ToolCall, Usage
@@ -34,11 +35,17 @@ _STOPS = {
     "IMAGE_PROHIBITED_CONTENT": "content_filter",
     "IMAGE_RECITATION": "content_filter",
     "MODEL_ARMOR": "content_filter",
+    "ESCALATION": "content_filter",
 }
+_PAUSE = "CONTINUATION"  # one request brings no more; where there is a token it is gone on with
 # The model wrote what is no call: the next attempt may do better.
 _BAD_CALLS = frozenset({"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"})
 # The same request would end so again.
-_FINAL = frozenset({"LANGUAGE", "MISSING_THOUGHT_SIGNATURE"})
+_FINAL = {
+    "LANGUAGE": "invalid_request",
+    "MISSING_THOUGHT_SIGNATURE": "invalid_request",
+    "PUP_LIMITED_DISABLED": "permission",  # the account is limited
+}
 
 
 class _Content(msgspec.Struct, gc=False):
@@ -50,6 +57,7 @@ class _Candidate(msgspec.Struct, rename="camel", gc=False):
     content: _Content | None = None
     finish_reason: str | None = None
     finish_message: str | None = None
+    continuation_token: str | None = None
 
 
 class _Feedback(msgspec.Struct, rename="camel", gc=False):
@@ -70,7 +78,8 @@ _decode_pieces = msgspec.json.Decoder(list[_Piece]).decode
 
 
 class GeminiReader(EventReader):
-    """Reads one answer. Feed it what arrives; once it is `complete`, `done()` is the last chunk.
+    """Reads one answer, which may come in several streams: where it is `paused`, `resume` and feed it the next one, that was
+    asked for with its `continuation`.
 
     `ended` never comes true: only the end of the body says that there is no more, for a `finishReason` may come early.
     """
@@ -82,19 +91,33 @@ class GeminiReader(EventReader):
         self._thinks = False  # which of the two it is
         self._calls = 0
         self._usage: UsageMetadata | None = None
+        self._spent: Usage | None = None  # by the streams before a pause
         self._stop = ""
         self._model = ""
+        self._pauses = False
+        self._token = self.continuation = ""
 
     @property
     def told(self) -> Usage | None:
         """What the provider has counted so far; None where it has told nothing."""
-        usage = counted(self._usage, self._ask, self.message())
+        usage = self._counted(self.message())
         return None if usage.estimated else usage
 
     @property
     def complete(self) -> bool:
         """Whether the model said that it has finished: without that word nothing tells an answer from a part of one."""
         return bool(self._stop)
+
+    @property
+    def paused(self) -> bool:
+        """Whether the model stopped only to be asked to go on, from where it was not asked before."""
+        return self._pauses and self._token not in ("", self.continuation)
+
+    def resume(self) -> None:
+        """What is fed from here on goes on with the same answer."""
+        self._spent = self._counted(self.message())
+        self.continuation, self._stop, self._usage = self._token, "", None
+        self._splitter, self._pauses = SseSplitter(), False
 
     def end(self) -> list[Chunk]:
         """The body is over: what an event without its closing blank line still held."""
@@ -123,9 +146,7 @@ class GeminiReader(EventReader):
             raise self._cut_short()
         message = self.message()
         stop = "tool_calls" if self._stop == "stop" and self._calls else self._stop
-        return Done(
-            message=message, usage=counted(self._usage, self._ask, message), stop=stop, model=self._model or self._ask.model
-        )
+        return Done(message=message, usage=self._counted(message), stop=stop, model=self._model or self._ask.model)
 
     def message(self) -> Message:
         """What has arrived, as a message."""
@@ -163,6 +184,8 @@ class GeminiReader(EventReader):
         if candidate.content is not None:
             for raw in candidate.content.parts or ():
                 self._take_part(raw, self._decoded(decode_part, raw), out)
+        if candidate.continuation_token:
+            self._token = candidate.continuation_token
         if candidate.finish_reason:
             self._finish(candidate.finish_reason, candidate.finish_message or "")
 
@@ -225,11 +248,18 @@ class GeminiReader(EventReader):
     def _finish(self, reason: str, message: str) -> None:
         if reason == "FINISH_REASON_UNSPECIFIED":
             return
-        stop = _STOPS.get(reason)
+        stop = "length" if reason == _PAUSE else _STOPS.get(reason)
         if stop is None:
             said = f": {clean(message, self._secrets)}" if message else ""
-            code = "malformed" if reason in _BAD_CALLS else "invalid_request" if reason in _FINAL else "server_error"
+            code = "malformed" if reason in _BAD_CALLS else _FINAL.get(reason, "server_error")
             raise ModelFailure(
                 f"{self._provider} broke off its answer ({reason}){said}", code=code, retryable=reason not in _FINAL
             )
-        self._stop = stop
+        self._stop, self._pauses = stop, reason == _PAUSE
+
+    def _counted(self, message: Message) -> Usage:
+        if self._spent is None:
+            return counted(self._usage, self._ask, message)
+        if self._usage is None:
+            return replace(self._spent, estimated=True)
+        return self._spent + counted(self._usage, self._ask, message)

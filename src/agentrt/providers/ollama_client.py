@@ -5,6 +5,7 @@ import msgspec
 
 from .client import Chunk, ModelAsk
 from .errors import ModelFailure
+from .model_list import model_list
 from .ollama_request import request_body
 from .ollama_response import OllamaReader
 from .reading import read_answer
@@ -44,11 +45,8 @@ class OllamaClient:
 
     async def models(self, *, within_s: float = 10) -> list[str]:
         """The models that were pulled; ModelFailure where they are not listed in Ollama's form."""
-        body = await self._transport.get("/api/tags", within_s=within_s)
-        try:
-            return [model.name for model in msgspec.json.decode(body, type=_Listing).models or ()]
-        except msgspec.DecodeError as exc:
-            raise ModelFailure(f"{self._transport.provider} does not list its models in Ollama's form", code="malformed") from exc
+        found = await model_list(self._transport, "/api/tags", _Listing, "Ollama", within_s)
+        return [model.name for model in found.models or ()]
 
 
 def _not_pulled(provider: str, model: str, failure: ModelFailure) -> ModelFailure:

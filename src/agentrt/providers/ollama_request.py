@@ -15,6 +15,7 @@ from .data_urls import inline
 from .errors import ModelFailure
 from .form_in_words import form_in_words
 from .ollama_calls import decode_extras
+from .result_text import result_text
 
 _OPTIONS = {
     "temperature": "temperature",
@@ -161,7 +162,7 @@ class _Messages:
             if isinstance(part, ToolResult):
                 shown += [piece for piece in part.parts if not isinstance(piece, Text)]
                 call = self._calls.get(part.call_id)
-                out: _Json = {"role": "tool", "tool_name": call.name if call else part.call_id, "content": _result_text(part)}
+                out: _Json = {"role": "tool", "tool_name": call.name if call else part.call_id, "content": result_text(part)}
                 if call and (id_ := self._their_id(call)):
                     out["tool_call_id"] = id_
                 yield out
@@ -206,15 +207,6 @@ class _Messages:
 
     def _refusal(self, what: str) -> ModelFailure:
         return ModelFailure(f"{self._provider} cannot take {what}", code="invalid_request")
-
-
-def _result_text(result: ToolResult) -> str:
-    text = result.text
-    if not text and result.structured is not None:
-        text = msgspec.json.encode(result.structured).decode()
-    if not text and result.parts:
-        text = "(see the attachment that follows)"
-    return f"Error: {text}" if result.is_error else text
 
 
 def _tool(tool: ToolDef) -> _Json:

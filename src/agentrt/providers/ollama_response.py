@@ -105,5 +105,5 @@ class OllamaReader(EventReader):
         asked, said = last.prompt_eval_count, last.eval_count
         if not asked or said is None:
             # A prompt that was all in its cache is not counted at all.
-            return Usage(asked or tokens_asked(self._ask), tokens_in(message) if said is None else said, estimated=True)
+            return Usage(asked or tokens_asked(self._ask), said or tokens_in(message), estimated=True)
         return Usage(asked, said)

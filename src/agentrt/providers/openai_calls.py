@@ -7,6 +7,8 @@ import msgspec
 from agentrt.events import ToolCallDelta
 from agentrt.messages import ToolCall
 
+EXTRA = "extra_content"
+
 
 class CallFunction(msgspec.Struct, gc=False):
     name: str | None = None
@@ -55,7 +57,7 @@ class CallsReader:
         arguments = "".join(slot.arguments) or "{}"
         if not slot.extra:
             return ToolCall(slot.our_id, slot.name, arguments)
-        opaque = msgspec.Raw(msgspec.json.encode({"extra_content": slot.extra}))
+        opaque = msgspec.Raw(msgspec.json.encode({EXTRA: slot.extra}))
         return ToolCall(slot.our_id, slot.name, arguments, opaque, self._provider)
 
     def _take(self, delta: CallDelta) -> ToolCallDelta | None:

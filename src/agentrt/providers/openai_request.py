@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -11,11 +12,12 @@ from agentrt.messages import File, Image, Message, Text, ToolCall, ToolResult
 from agentrt.tools import ToolDef
 
 from .client import ModelAsk
+from .openai_calls import EXTRA
 from .openai_reasoning import Returned, fields_to_return
+from .result_text import result_text
 from .wires import WIRES
 
-# These count their reasoning in the limit, refuse `max_tokens`, and know the role `developer`.
-_REASONS = re.compile(r"(?:^|[/:])(?:o[1-9]|gpt-[5-9])(?![a-z0-9])")
+_REASONS = re.compile(r"(?:^|[/:])(?:o[1-9]|gpt-[5-9]|codex)(?![a-z0-9])")
 
 # Without tools the API refuses them.
 _WITH_TOOLS_ONLY = ("tool_choice", "parallel_tool_calls")
@@ -26,7 +28,7 @@ _Json = dict[str, Any]
 def request_body(ask: ModelAsk, provider: str = "", reasoning: Returned = "none") -> bytes:
     """The JSON to post to `/chat/completions`; always a stream, always with its usage. What of earlier `reasoning` goes back,
     goes back to the `provider` that gave it."""
-    reasons = _REASONS.search(ask.model) is not None
+    thinks = reasons(ask.model)
     body: _Json = {"model": ask.model}
     tools = [_tool(tool) for tool in ask.tools] + [_caller_tool(tool) for tool in ask.caller_tools]
     body |= {name: value for name, value in ask.parameters.items() if value is not None}
@@ -35,14 +37,21 @@ def request_body(ask: ModelAsk, provider: str = "", reasoning: Returned = "none"
     else:
         for name in _WITH_TOOLS_ONLY:
             body.pop(name, None)
-    _name_the_limit(body, reasons)
+    _name_the_limit(body, thinks)
     if ask.user:
         body["user"] = ask.user
     body["stream"] = True
     body["stream_options"] = {"include_usage": True}
     # Last, so that the next turn begins with the very bytes of this one.
-    body["messages"] = list(_messages(ask, reasons, provider, reasoning))
+    body["messages"] = list(_messages(ask, thinks, provider, reasoning))
     return msgspec.json.encode(body)
+
+
+@lru_cache(maxsize=256)
+def reasons(model: str) -> bool:
+    """Whether this is one of those that count their reasoning in the limit, refuse `max_tokens`, and know the role
+    `developer`."""
+    return _REASONS.search(model) is not None
 
 
 def with_cache_key(ask: ModelAsk, url: str) -> ModelAsk:
@@ -52,18 +61,18 @@ def with_cache_key(ask: ModelAsk, url: str) -> ModelAsk:
     return msgspec.structs.replace(ask, parameters={**ask.parameters, "prompt_cache_key": ask.cache_key})
 
 
-def _name_the_limit(body: _Json, reasons: bool) -> None:
+def _name_the_limit(body: _Json, thinks: bool) -> None:
     limit = body.pop("max_tokens", None)
     if (newer := body.pop("max_completion_tokens", None)) is not None:
         limit = newer
     if limit is not None:
-        body["max_completion_tokens" if reasons else "max_tokens"] = limit
+        body["max_completion_tokens" if thinks else "max_tokens"] = limit
 
 
-def _messages(ask: ModelAsk, reasons: bool, provider: str, reasoning: Returned) -> Iterator[_Json]:
+def _messages(ask: ModelAsk, thinks: bool, provider: str, reasoning: Returned) -> Iterator[_Json]:
     if ask.system:
         # One message: the chat templates of many local models take no second one.
-        yield {"role": "developer" if reasons else "system", "content": "\n\n".join(ask.system)}
+        yield {"role": "developer" if thinks else "system", "content": "\n\n".join(ask.system)}
     shown: list[Image | File] = []
     in_turn = False
     for message in ask.messages:
@@ -78,15 +87,15 @@ def _messages(ask: ModelAsk, reasons: bool, provider: str, reasoning: Returned) 
             yield _said(message, provider) | fields_to_return(message, provider, reasoning, in_turn=in_turn)
         else:
             in_turn = in_turn and message.role != "user"
-            yield _given(message, reasons)
+            yield _given(message, thinks)
     if shown:
         yield _shown_by_tools(shown)
 
 
-def _given(message: Message, reasons: bool) -> _Json:
+def _given(message: Message, thinks: bool) -> _Json:
     if message.role == "user":
         return _named(message, "user") | {"content": _content(message)}
-    return _named(message, "developer" if reasons else "system") | {"content": message.text}
+    return _named(message, "developer" if thinks else "system") | {"content": message.text}
 
 
 def _said(message: Message, provider: str) -> _Json:
@@ -104,7 +113,8 @@ def _named(message: Message, role: str) -> _Json:
 def _call(call: ToolCall, provider: str) -> _Json:
     out: _Json = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
     if call.provider == provider and bytes(call.opaque):
-        out |= msgspec.json.decode(call.opaque)
+        kept: _Json = msgspec.json.decode(call.opaque)
+        out |= {EXTRA: kept[EXTRA]} if EXTRA in kept else {}  # a call by the Responses API has more, which is none of this one
     return out
 
 
@@ -141,16 +151,7 @@ def _results(message: Message, shown: list[Image | File]) -> Iterator[_Json]:
     for part in message.parts:
         if isinstance(part, ToolResult):
             shown += [piece for piece in part.parts if not isinstance(piece, Text)]
-            yield {"role": "tool", "tool_call_id": part.call_id, "content": _result_text(part)}
-
-
-def _result_text(result: ToolResult) -> str:
-    text = result.text
-    if not text and result.structured is not None:
-        text = msgspec.json.encode(result.structured).decode()
-    if not text and result.parts:
-        text = "(see the attachment that follows)"
-    return f"Error: {text}" if result.is_error else text
+            yield {"role": "tool", "tool_call_id": part.call_id, "content": result_text(part)}
 
 
 def _shown_by_tools(shown: Sequence[Image | File]) -> _Json:

@@ -18,6 +18,7 @@ from .event_reader import EventReader
 from .failures import clean, in_stream
 from .openai_calls import CallDelta, CallFunction, CallsReader
 from .openai_reasoning import Reasoning
+from .openai_usage import InputDetails, OutputDetails, by_kind
 from .sse import SseSplitter
 
 _STOPS = {
@@ -31,24 +32,11 @@ _STOPS = {
 _FAULTS = frozenset({"abort", "aborted", "cancelled", "error", "insufficient_system_resource", "network_error"})
 
 
-class _Cached(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    audio_tokens: int | None = None
-    image_tokens: int | None = None
-
-
-class _Reasoned(msgspec.Struct, gc=False):
-    reasoning_tokens: int | None = None
-    audio_tokens: int | None = None
-    image_tokens: int | None = None
-
-
 class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-    prompt_tokens_details: _Cached | None = None
-    completion_tokens_details: _Reasoned | None = None
+    prompt_tokens_details: InputDetails | None = None
+    completion_tokens_details: OutputDetails | None = None
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -215,15 +203,5 @@ class OpenAIReader(EventReader):
         usage = self._usage
         if usage is None or not usage.prompt_tokens or usage.completion_tokens is None:
             return Usage(tokens_asked(self._ask), tokens_in(message), estimated=True)
-        cached, reasoned = usage.prompt_tokens_details, usage.completion_tokens_details
-        return Usage(
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            (cached and cached.cached_tokens) or 0,
-            (reasoned and reasoned.reasoning_tokens) or 0,
-            cache_write=(cached and cached.cache_write_tokens) or 0,
-            audio_input=(cached and cached.audio_tokens) or 0,
-            audio_output=(reasoned and reasoned.audio_tokens) or 0,
-            image_input=(cached and cached.image_tokens) or 0,
-            image_output=(reasoned and reasoned.image_tokens) or 0,
-        )
+        details = usage.prompt_tokens_details, usage.completion_tokens_details
+        return by_kind(usage.prompt_tokens, usage.completion_tokens, *details)

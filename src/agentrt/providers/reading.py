@@ -1,63 +1,39 @@
 """One answer, from the request to its end, the same for every wire format: ask, hand on what each read held, stop."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Protocol
 
 from agentrt.agents import Limits
-from agentrt.messages import Usage
 
 from .client import Chunk, Done
 from .errors import ModelFailure
+from .event_reader import EventReader
 from .failures import is_page, not_an_api
 from .reply import Reply
 from .transport import NO_LIMITS, Transport
 
+# A model pauses where its own tools work for long, or its answer is; one in more pieces than this is going in circles.
+_MOST_PIECES = 20
 # We hung up on a model that was at work, or it did so itself: what it did may be billed.
 _WORKED = frozenset({"timeout_first_token", "timeout_idle", "timeout_total", "truncated"})
 
 
-class Reader(Protocol):
-    """Reads the bytes of one answer in one wire format. Pure."""
-
-    ended: bool
-    """Nothing more is to come, whatever the connection does."""
-
-    moved: bool
-    """Whether what was fed last held at least one event."""
+class Pausing(Protocol):
+    """A reader of an answer that may come in pieces, each asked for."""
 
     @property
-    def begun(self) -> bool:
-        """Whether what came so far says that the model is at work."""
+    def paused(self) -> bool:
+        """Whether the model stopped only to be asked to go on."""
         ...
 
-    def taken(self, *, worked: bool) -> Usage:
-        """What an answer took that broke off, although the model `worked` on it, or not."""
-        ...
-
-    @property
-    def complete(self) -> bool:
-        """Whether the model said that it has finished."""
-        ...
-
-    def feed(self, piece: bytes) -> list[Chunk]:
-        """The chunks in what was read, possibly none. ModelFailure for an error or what cannot be understood."""
-        ...
-
-    def end(self) -> list[Chunk]:
-        """The body is over: the chunks in what an unfinished event still held."""
-        ...
-
-    def whole(self, body: bytes) -> list[Chunk]:
-        """The chunks of an answer that came as one JSON document although a stream was asked for."""
-        ...
-
-    def done(self) -> Done:
-        """The whole message; ModelFailure `truncated` where the stream ended before the model did."""
+    def resume(self) -> None:
+        """What is fed from here on goes on with the same answer."""
         ...
 
 
 async def read_answer(
-    transport: Transport, path: str, body: bytes, reader: Reader, limits: Limits = NO_LIMITS
+    transport: Transport, path: str, body: bytes, reader: EventReader, limits: Limits = NO_LIMITS
 ) -> AsyncGenerator[list[Chunk]]:
     """What `ModelClient.stream` promises: post `body` to `path` and read the answer. `limits` come before the provider's."""
     try:
@@ -90,7 +66,24 @@ async def read_answer(
         await reply.leave()
 
 
-async def _next(reply: Reply, reader: Reader) -> bytes:
+async def read_pieces(
+    provider: str, reader: Pausing, ask: Callable[[], AsyncGenerator[list[Chunk]]]
+) -> AsyncGenerator[list[Chunk]]:
+    """An answer that its model pauses, gone on with until it ends, as one. `ask` begins the next piece."""
+    for _ in range(_MOST_PIECES):
+        async with aclosing(ask()) as piece:
+            async for chunks in piece:
+                if not reader.paused or type(chunks[-1]) is not Done:
+                    yield chunks
+                elif shown := chunks[:-1]:
+                    yield shown
+        if not reader.paused:
+            return
+        reader.resume()
+    raise ModelFailure(f"{provider} paused its answer {_MOST_PIECES} times", code="truncated", retryable=False)
+
+
+async def _next(reply: Reply, reader: EventReader) -> bytes:
     try:
         return await reply.read()
     except ModelFailure:

@@ -7,9 +7,9 @@ import msgspec
 import structlog
 
 from .client import Chunk, ModelAsk
-from .embedding import Embedded
+from .embedding import Embedded, embed
 from .errors import ModelFailure
-from .openai_client import OpenAIClient
+from .model_list import ModelList, model_list
 from .openai_request import with_cache_key
 from .reading import read_answer
 from .responses_input import carries_reasoning
@@ -29,7 +29,6 @@ class ResponsesClient:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._other = OpenAIClient(transport)
         self._extents: dict[str, Extent] = {}  # of models that were found not to have all of it
 
     async def stream(self, ask: ModelAsk) -> AsyncGenerator[list[Chunk]]:
@@ -60,11 +59,11 @@ class ResponsesClient:
 
     async def models(self, *, within_s: float = 10) -> list[str]:
         """The ids that the provider lists; ModelFailure where it lists none in OpenAI's form."""
-        return await self._other.models(within_s=within_s)
+        return (await model_list(self._transport, "/models", ModelList, "OpenAI", within_s)).ids
 
     async def embed(self, asked: dict[str, Any]) -> Embedded:
         """What `/embeddings`, which both APIs share, answers; ModelFailure where it answers nothing of use."""
-        return await self._other.embed(asked)
+        return await embed(self._transport, asked)
 
     def _less(self, extent: Extent, failure: ModelFailure, ask: ModelAsk) -> Extent | None:
         """What to ask for after this refusal; None where asking for less would not help."""

@@ -4,18 +4,7 @@ from typing import Any
 
 import msgspec
 
-
-class InputDetails(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    audio_tokens: int | None = None
-    image_tokens: int | None = None
-
-
-class OutputDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: int | None = None
-    audio_tokens: int | None = None
-    image_tokens: int | None = None
+from .openai_usage import InputDetails, OutputDetails
 
 
 class SpentTokens(msgspec.Struct, gc=False):

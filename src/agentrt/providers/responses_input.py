@@ -12,6 +12,7 @@ from agentrt.messages import File, Image, Message, Part, Text, Thinking, ToolCal
 
 from .data_urls import inline
 from .errors import ModelFailure
+from .openai_calls import EXTRA
 
 Json = dict[str, Any]
 
@@ -67,7 +68,7 @@ class Conversation:
         kind = kept_kind(kept)
         if kind == _MESSAGE:
             self._label(msgspec.json.decode(kept))
-        elif self._reasoning or kind != _REASONING:
+        elif kind and (self._reasoning or kind != _REASONING):
             self.items.append(kept)
 
     def _label(self, label: Json) -> None:
@@ -86,6 +87,7 @@ class Conversation:
         own: Json = {}
         if bytes(call.opaque) and call.provider == self._provider:
             own = msgspec.json.decode(call.opaque)
+            own.pop(EXTRA, None)
         if not self._reasoning:
             own.pop("id", None)
         their_id = own.pop("call_id", None) or call.id
@@ -127,7 +129,7 @@ class Conversation:
 
 
 def kept_kind(opaque: msgspec.Raw) -> str:
-    """The type of an item that was kept as it came."""
+    """The type of an item that was kept as it came; empty for what chat completions kept."""
     return _decode_item(opaque).type
 
 

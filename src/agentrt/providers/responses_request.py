@@ -9,10 +9,10 @@ from agentrt.messages import Message
 
 from .client import ModelAsk
 from .errors import ModelFailure
+from .openai_request import reasons
 from .responses_input import Conversation, Json
 
-# These reason, and know the role `developer`; those never reason. Of other names nobody knows.
-_REASONS = re.compile(r"(?:^|[/:])(?:o[1-9]|gpt-[5-9]|codex)(?![a-z0-9])")
+# Neither these nor those that `reasons` knows: of other names nobody knows.
 _NEVER_REASONS = re.compile(r"(?:^|[/:])(?:gpt-[34]|chatgpt)")
 
 # Said in other words here, or here alone.
@@ -53,7 +53,7 @@ def request_body(ask: ModelAsk, provider: str, extent: Extent = FULL) -> bytes:
     if given.pop("stop", None):
         why = f"{provider}: the Responses API has no 'stop'; leave it out, or use the provider's chat completions"
         raise ModelFailure(why, code="invalid_request", status=400)
-    reasons = _REASONS.search(ask.model) is not None
+    thinks = reasons(ask.model)
     body: Json = {"model": ask.model}
     if ask.system:
         body["instructions"] = "\n\n".join(ask.system)
@@ -63,14 +63,14 @@ def request_body(ask: ModelAsk, provider: str, extent: Extent = FULL) -> bytes:
         body["max_output_tokens"] = limit
     if text := _text(given) | body.pop("text", {}):
         body["text"] = text
-    _reason(body, given, reasons, extent)
+    _reason(body, given, thinks, extent)
     if ask.user:
         body["user"] = ask.user
     if extent.encrypted and not _NEVER_REASONS.search(ask.model):
         body["include"] = [*body.get("include", ()), "reasoning.encrypted_content"]
     body |= {"store": False, "stream": True}
     # Last, so that the next turn begins with the very bytes of this one.
-    body["input"] = _input(ask.messages, provider, extent, "developer" if reasons else "system")
+    body["input"] = _input(ask.messages, provider, extent, "developer" if thinks else "system")
     return msgspec.json.encode(body)
 
 
@@ -81,11 +81,11 @@ def _input(messages: tuple[Message, ...], provider: str, extent: Extent, instruc
     return conversation.items
 
 
-def _reason(body: Json, given: Json, reasons: bool, extent: Extent) -> None:
+def _reason(body: Json, given: Json, thinks: bool, extent: Extent) -> None:
     """How long it thinks, and that it tells what it thought, where it does."""
     effort = given.get("reasoning_effort")
     reasoning: Json = {} if effort is None else {"effort": effort}
-    if extent.summary and effort != "none" and (reasons or effort is not None):
+    if extent.summary and effort != "none" and (thinks or effort is not None):
         reasoning["summary"] = "auto"
     reasoning |= body.get("reasoning", {})
     if reasoning:

@@ -17,6 +17,7 @@ from .estimate import tokens_asked, tokens_in
 from .event_reader import EventReader
 from .failures import clean, in_stream
 from .foreign_events import is_foreign
+from .openai_usage import by_kind
 from .responses_events import OURS, Event, Response, SpentTokens, decode, decode_response
 from .responses_items import Item, Items, refuses
 from .sse import SseSplitter
@@ -170,18 +171,7 @@ class ResponsesReader(EventReader):
         usage = self._usage
         if usage is None or not usage.input_tokens or usage.output_tokens is None:
             return Usage(tokens_asked(self._ask), tokens_in(message), estimated=True)
-        given, made = usage.input_tokens_details, usage.output_tokens_details
-        return Usage(
-            usage.input_tokens,
-            usage.output_tokens,
-            (given and given.cached_tokens) or 0,
-            (made and made.reasoning_tokens) or 0,
-            cache_write=(given and given.cache_write_tokens) or 0,
-            audio_input=(given and given.audio_tokens) or 0,
-            audio_output=(made and made.audio_tokens) or 0,
-            image_input=(given and given.image_tokens) or 0,
-            image_output=(made and made.image_tokens) or 0,
-        )
+        return by_kind(usage.input_tokens, usage.output_tokens, usage.input_tokens_details, usage.output_tokens_details)
 
     def _malformed(self, why: str) -> ModelFailure:
         said = clean(why, self._secrets)

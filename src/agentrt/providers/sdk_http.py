@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import msgspec
 
+from agentrt.kernel import one_import_at_a_time
+
 from .aws_events import AwsEvents
 from .connection_failures import BadAddress, Broken, HttpFailure, NoCredentials, NotHttp, Unreachable
 from .entry import ProviderEntry
 from .failures import clean
 from .sdk_clients import client_of, refusal_in
-from .sdk_options import AnthropicSdk, OpenAISdk, sdk_of
+from .sdk_options import AnthropicSdk, BedrockSdk, OpenAISdk, VertexSdk, sdk_of
 
 if TYPE_CHECKING:
     from .sdk_clients import SdkClient
 
 _AWS = "application/vnd.amazon.eventstream"
+# Of Claude's API. By itself the SDK says its newest, which refuses sampling parameters, and which older models refuse.
+_CLOUDS_VERSION = {BedrockSdk: "bedrock-2023-05-31", VertexSdk: "vertex-2023-10-16"}
 _CLOSED = ("Server disconnected", "peer closed", "peer unexpectedly closed")
 
 
@@ -84,8 +88,11 @@ class SdkHttp:
 
     def __init__(self, entry: ProviderEntry) -> None:
         self._entry = entry
+        options = sdk_of(entry.wire, entry.sdk)
         # The clouds' clients find the model in the body, to put it into the address; to the others bytes are bytes.
-        self._as_object = entry.wire != "gemini" and not isinstance(sdk_of(entry.wire, entry.sdk), OpenAISdk | AnthropicSdk)
+        self._as_object = entry.wire != "gemini" and not isinstance(options, OpenAISdk | AnthropicSdk)
+        version = _CLOUDS_VERSION.get(type(options))
+        self._besides = {"anthropic_version": entry.api_version or version} if version else {}
         self._client: SdkClient | None = None
         self._making = asyncio.Lock()
 
@@ -112,7 +119,7 @@ class SdkHttp:
         async with self._making:
             if self._client is None:
                 # In a thread: importing an SDK takes a second, in which others go on.
-                self._client = await asyncio.to_thread(client_of, self._entry)
+                self._client = await asyncio.to_thread(one_import_at_a_time, client_of, self._entry)
             return self._client
 
     async def _send(
@@ -122,7 +129,7 @@ class SdkHttp:
         how: dict[str, Any] = {"cast_to": httpx2.Response, "options": {"timeout": limit}, "stream": True}
         if method == "GET":
             return await client.get(path, **how)
-        how |= {"body": msgspec.json.decode(body or b"{}")} if self._as_object else {"content": body}
+        how |= {"body": self._besides | msgspec.json.decode(body or b"{}")} if self._as_object else {"content": body}
         return await client.post(path, **how)
 
     def _where(self) -> str:
@@ -140,7 +147,7 @@ def failure_in(exc: Exception, where: str, secrets: tuple[str, ...] = ()) -> Htt
     causes = list(_causes(exc))
     match next((cause for cause in causes if isinstance(cause, httpx2.HTTPError | httpx2.InvalidURL | ImportError)), exc):
         case httpx2.InvalidURL() | httpx2.UnsupportedProtocol():
-            return BadAddress("its base URL is not an http address")
+            return BadAddress("its base URL is not an http address, such as http://127.0.0.1:8000")
         case httpx2.ConnectTimeout():
             return Unreachable(where, TimeoutError())
         case httpx2.ConnectError():

@@ -188,11 +188,12 @@ class Providers(Module):
         return tuple(unheeded(entry.wire, choice.model, entry.version, wanted))
 
     async def unpriced(self, chain: Sequence[str | ModelEntry]) -> list[str]:
-        """The models of a chain that may be asked and whose price nobody knows, as `provider/model`."""
+        """The models of a chain that may be asked and what they say has no known price, as `provider/model`."""
         usable = self.usable(chain)
         for choice in usable:
             await self.facts.prices.settled(choice.provider, choice.model)
-        return [choice.name for choice in usable if self.facts.price(choice.provider, choice.model) is None]
+        prices = ((choice.name, self.facts.price(choice.provider, choice.model)) for choice in usable)
+        return [name for name, price in prices if price is None or price.output is None]
 
     async def embed(self, choice: Choice, asked: dict[str, Any]) -> Embedded:
         """Embeddings by a provider whose wire is OpenAI's. ModelFailure where it fails."""
@@ -289,7 +290,7 @@ class Providers(Module):
             fetch = self._fetch if self.wants_bytes(choice) else None
             return Fitted(bare, entry.wire, self._abilities(choice), fetch) if shows else bare
 
-        return Candidate(choice, leg.entry, entry, speaker, standing, lambda: self._abilities(choice))
+        return Candidate(choice, leg.entry, entry, speaker, standing, lambda: self.facts.abilities(choice.provider, choice.model))
 
     def _fitting(self, route: Route, request: Request) -> Route:
         """The models of the route that take the request; Invalid names what none of them takes."""
