@@ -78,6 +78,15 @@ async def test_json_and_files_are_let_in(edge: OpenEdge, kind: str) -> None:
     assert (await edge()("POST", content_type=kind, content_length="2")).status == 200
 
 
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("application/octet-stream", 200), ("application/json", 200), ("", 200), ("multipart/form-data; boundary=x", 415)],
+)
+async def test_what_is_put_is_the_file_itself_and_no_form_around_it(edge: OpenEdge, kind: str, status: int) -> None:
+    """`curl -X PUT -F file=@x` would leave the form in the file."""
+    assert (await edge()("PUT", "/sandboxes/sbx_x/files/a", content_type=kind, content_length="2")).status == status
+
+
 async def test_a_post_without_a_body_needs_no_type(edge: OpenEdge) -> None:
     assert (await edge()("POST", "/runs/run_x/cancel", content_length="0")).status == 200
     assert (await edge()("POST", "/runs/run_x/cancel")).status == 200

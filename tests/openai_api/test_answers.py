@@ -33,7 +33,7 @@ BAD_END = [Record(RUN, 3, 3, RunFailed(code="rate_limit", message="slow down"))]
 class ScriptedRun:
     """A live run whose batches the test puts in; None ends it without a last record, an error breaks it off."""
 
-    id, session_id, ignored, outside_s, replayed, created_at = RUN, "sess_1", ("seed",), 0.0, False, 1_000_000
+    id, session_id, outside_s, replayed, created_at = RUN, "sess_1", 0.0, False, 1_000_000
 
     def __init__(self, *batches):
         self._batches = asyncio.Queue()
@@ -97,7 +97,7 @@ def told(answer, live, during=None, *, gone=True, **options):
     caller = Caller()
 
     async def main():
-        answering = Answering(live=live, model="default", began=time.perf_counter(), ignored=live.ignored, **options)
+        answering = Answering(live=live, model="default", began=time.perf_counter(), ignored=("seed",), **options)
         async with HangUps() as hangups, asyncio.timeout(30), asyncio.TaskGroup() as group:
             cancel = caller.cancel if gone else None
             group.create_task(answer(answering, hangups, cancel, caller.receive, caller.send))

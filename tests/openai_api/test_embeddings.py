@@ -143,10 +143,10 @@ def test_a_body_that_is_not_declared_as_json_is_refused(api: httpx2.Client):
 def test_a_provider_that_fails_is_told_as_for_a_chat_and_recorded(
     client: openai.OpenAI, api: httpx2.Client, embeds: OpenAIUpstream
 ):
-    embeds.answer = lambda request: refuses(429, "slow down", "rate_limit", retry_after="1")
+    embeds.answer = lambda request: refuses(429, "slow down", "rate_limit", retry_after="77")
     with pytest.raises(openai.RateLimitError) as caught:
         client.embeddings.create(model="text-embedding-3-small", input="x")
-    assert caught.value.code == "rate_limit_exceeded"
+    assert (caught.value.code, caught.value.response.headers["retry-after"]) == ("rate_limit_exceeded", "77")
     run = api.get("/runs?limit=1").json()["data"][0]
     assert (run["status"], run["error"]["code"], run["cost_usd"]) == ("failed", "rate_limit", 0.0)
     embeds.answer = lambda request: Reply([b'{"object": "list"}'], headers=JSON)

@@ -54,8 +54,19 @@ def test_a_near_miss_is_suggested():
     with pytest.raises(NotFound, match="Did you mean 'gpt-4'"):
         names().find("gpt4")
     only_in_full = Names(lambda: {}, lambda name: name == "offline/offline", lambda: ["offline", "offline/offline"])
+    for mistyped in ("offline", "offline/", "offlin/offline"):
+        with pytest.raises(NotFound, match="Did you mean 'offline/offline'"):
+            only_in_full.find(mistyped)
+    with pytest.raises(NotFound, match="GET /v1/models lists"):
+        only_in_full.find("offlin")
+    for mistyped in ("openai/gpt4", "gpt-4"):
+        with pytest.raises(NotFound, match="Did you mean 'openai/gpt-4'"):
+            names(bare="refuse").find(mistyped)
+    several = ["offline", "offline/load", "offline/offline"]
     with pytest.raises(NotFound, match="Did you mean 'offline/offline'"):
-        only_in_full.find("offline")
+        Names(lambda: {}, lambda name: name in several[1:], lambda: several).find("offline")
+    with pytest.raises(NotFound, match="GET /v1/models lists"):
+        names(bare="refuse").find("gpt4")
 
 
 def test_bare_models_can_be_passed_through_or_refused():
@@ -67,6 +78,9 @@ def test_bare_models_can_be_passed_through_or_refused():
 
 def test_the_default_agent_is_the_one_that_the_settings_name():
     assert names(default="coder").find("agent") == Target(CODER)
+    shipped = AgentSpec(name="default", aliases=("agent",))
+    assert names(shipped, CODER).find("agent") == Target(shipped)
+    assert names(shipped, CODER, default="coder").find("agent") == Target(CODER)
     with pytest.raises(NotFound):
         names(CODER).find("gpt-4")
 

@@ -43,6 +43,9 @@ def test_a_small_request_is_read_whole():
         (b'{"model": "m"', "line 1"),
         (b'{"model": "\xff"}', "UTF-8"),
         (b"\xff\xfe", "JSON"),
+        ('{"model": "m"}'.encode("utf-8-sig"), "byte order mark"),
+        ('{"model": "m"}'.encode("utf-16"), "byte order mark"),
+        ('{"model": "m"}'.encode("utf-16-le"), "line 1, column 2"),
         (b'{"model": "m", "temperature": NaN}', "NaN"),
         (b'{"model": "\\ud83d"}', "surrogate"),
         (b'{"x":' * 6000, "deep"),
@@ -296,10 +299,13 @@ def test_functions_become_tools_of_the_caller():
     )
 
 
-def test_cache_hints_of_other_dialects_are_dropped_with_notice():
+def test_cache_hints_are_dropped_with_notice():
     hint = {"cache_control": {"type": "ephemeral"}}
     assert read({"role": "user", "content": [{"type": "text", "text": "x", **hint}]}).ignored == ("messages[].cache_control",)
     assert read(tools=[{**function("f"), **hint}]).ignored == ("tools[].cache_control",)
+    text = {"type": "text", "text": "x", "prompt_cache_breakpoint": {"mode": "explicit"}}
+    both = read({"role": "user", "content": [text]}, tools=[{**function("f"), **hint}])
+    assert both.ignored == ("messages[].prompt_cache_breakpoint", "tools[].cache_control")
 
 
 def test_stream_options_user_and_metadata_are_read():

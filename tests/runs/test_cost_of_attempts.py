@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from agentrt import events as e
+from agentrt.events import TextDelta
 from agentrt.kernel import SYSTEM
 from agentrt.messages import Usage
-from agentrt.providers import Price, Retrying
+from agentrt.providers import ModelFailure, Price, Retrying, used_at_least
 from fixtures.house import Held, Houses, Said, answers, breaks
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +49,30 @@ async def test_a_model_that_was_left_before_its_first_word_is_not_taken_for_free
         assert failed.usage.estimated and failed.usage.input > 5 and failed.usage.output == 0
         assert failed.cost_usd == pytest.approx(failed.usage.input * 0.1)
         assert (await house.runs.get(SYSTEM, live.id)).cost_usd == failed.cost_usd
+
+
+@pytest.mark.parametrize("own", ["", "four more."], ids=["it shows nothing", "it breaks off too"])
+async def test_a_text_that_was_gone_on_with_is_paid_for_once(houses_on_each: Houses, own: str) -> None:
+    houses = houses_on_each
+    houses.prices |= {"acme/*": PRICE}
+    half = "eight by"
+
+    async def breaks_in_turn(ask: object) -> Said:
+        yield [TextDelta(text=half)]
+        yield [Retrying(**TOLD, wait_s=0.0, provider="acme", model="a", next="acme/b", kept=len(half), usage=Usage(6, 2))]
+        if own:
+            yield [TextDelta(text=own)]
+        raise ModelFailure("it refuses", code="overloaded")
+
+    houses.model.will(breaks_in_turn)
+    async with houses.open() as house:
+        live = await house.run("four bytes are a token")
+        failed = failed_in(await house.events(live))
+        assert failed.text == half + own
+        asked = used_at_least(houses.model.asks[0], own) + Usage(2)  # the text that is to be gone on with
+        assert failed.usage == (asked if own else Usage())
+        view = await house.runs.get(SYSTEM, live.id)
+        assert view.cost_usd == pytest.approx(1.0 + (asked.input * 0.1 + 3 * 0.2 if own else 0))
 
 
 async def test_an_unknown_price_of_a_model_that_was_left_is_not_zero(houses: Houses) -> None:

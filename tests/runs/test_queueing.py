@@ -173,6 +173,14 @@ async def test_runs_are_listed_by_page_and_by_what_they_are(houses_on_each: Hous
         assert ([v.id for v in page.data], page.has_more) == ([ids[4], ids[3]], True)
         page = await house.runs.list(SYSTEM, RunFilter(limit=3, after=page.last_id))
         assert ([v.id for v in page.data], page.has_more) == ([ids[2], ids[1], ids[0]], False)
+        page = await house.runs.list(SYSTEM, RunFilter(limit=2, before=ids[0]))  # the page before, not the first one
+        assert ([v.id for v in page.data], page.has_more) == ([ids[2], ids[1]], True)
+        page = await house.runs.list(SYSTEM, RunFilter(limit=2, before=page.first_id))
+        assert ([v.id for v in page.data], page.has_more) == ([ids[4], ids[3]], False)
+        page = await house.runs.list(SYSTEM, RunFilter(limit=2, order="asc", before=ids[4]))
+        assert ([v.id for v in page.data], page.has_more) == ([ids[2], ids[3]], True)
+        page = await house.runs.list(SYSTEM, RunFilter(limit=2, after=ids[4], before=ids[0]))
+        assert ([v.id for v in page.data], page.has_more) == ([ids[3], ids[2]], True)
         page = await house.runs.list(SYSTEM, RunFilter(order="asc", session_id="a", status="completed", agent="default"))
         assert [v.input for v in page.data] == ["run 0", "run 1"]
         assert (await house.runs.list(Principal("other"), RunFilter())).data == []

@@ -99,7 +99,7 @@ async def test_an_answer_to_the_caller_s_tool_leads_back_to_its_run_without_any_
         assert live.session_id != first.session_id
         with pytest.raises(Invalid) as refused:  # nobody answers another tenant's call
             await house.run(messages=(says("user", "x"), answer), who=Principal("other"))
-        assert refused.value.code == "call_unknown"
+        assert refused.value.code == "call_unknown" and call.id in refused.value.message
 
 
 async def asked(house: House, session_id: str) -> ToolCall:
@@ -237,6 +237,8 @@ async def test_sessions_can_be_made_by_hand_and_are_listed_by_their_last_use(hou
         assert ([v.id for v in page.data], page.has_more) == ([made.id], False)
         page = await house.sessions.list(SYSTEM, 5, "asc", None, "a")
         assert [v.id for v in page.data] == [made.id, "b"]
+        page = await house.sessions.list(SYSTEM, 1, "desc", None, made.id)
+        assert ([v.id for v in page.data], page.has_more) == (["b"], True)
         assert (await house.sessions.get(SYSTEM, "a")).metadata == {"k": "v"}
         assert (await house.sessions.list(Principal("other"), 5, "desc", None, None)).data == []
         with pytest.raises(Invalid):

@@ -5,6 +5,7 @@ from .errors import STATUS, OpenAIError, error_answer, on_error, openai_error_bo
 from .events import EventStream, frame, one_line
 from .health import Health, health_routes
 from .lean import LeanLitestar
+from .query import known_query
 from .raw import RawResponse
 from .schema import IdempotencyKey, openapi, problems
 
@@ -22,6 +23,7 @@ __all__ = [
     "error_answer",
     "frame",
     "health_routes",
+    "known_query",
     "on_error",
     "one_line",
     "openai_error_body",

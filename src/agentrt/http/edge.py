@@ -19,7 +19,7 @@ _ALWAYS = frozenset({"/health", "/health/live", "/health/ready"})
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 _TYPES = ("application/json", "multipart/form-data")
 # no web page can send a PUT to another origin without asking first, whatever its type; programs often declare none
-_FILE_TYPES = ("application/octet-stream", "")
+_FILE_TYPES = ("application/octet-stream", "application/json", "")
 
 
 class Edge:
@@ -52,7 +52,7 @@ class Edge:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = headers.get(b"x-request-id", b"")
-        if not _REQUEST_ID.match(request_id):
+        if not request_id or not _REQUEST_ID.match(request_id):
             request_id = b"req_" + new_body().encode()
         state: dict[str, Any] = scope.setdefault("state", {})
         state["request_id"] = request_id.decode()
@@ -96,7 +96,7 @@ class Edge:
             raise Denied(f"requests from the origin {origin[:200]} are not allowed here", code="origin_not_allowed")
         if method in _BODY_METHODS and headers.get(b"content-length", b"1") != b"0":
             kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
-            known = kind in _TYPES or (method == "PUT" and kind in _FILE_TYPES)
+            known = kind in (_FILE_TYPES if method == "PUT" else _TYPES)
             if not known and (kind or b"content-length" in headers or b"transfer-encoding" in headers):
                 wanted = _FILE_TYPES[0] if method == "PUT" else _TYPES[0]
                 why = f"the body must be {wanted}, not {kind or 'of no declared type'}"

@@ -51,6 +51,7 @@ _BY_STATUS: Mapping[int, type[AgentrtError]] = {
 
 
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*?)`")
+_MISSING_FIELD = re.compile(r"Object missing required field `(.*?)`")
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -164,15 +165,17 @@ def _validation(exc: HTTPException) -> tuple[str, str | None]:
 
 def _complaint(detail: Mapping[str, Any]) -> tuple[str, str | None]:
     """One sentence, and the place; Litestar calls the whole body `data`."""
-    message, place = str(detail["message"]), str(detail.get("key") or "") or None
+    message, place = str(detail["message"]), str(detail.get("key") or "")
+    inside = "" if place == "data" else place
     if unknown := _UNKNOWN_FIELD.match(message):
-        inside = "" if place in (None, "data") else f" in {place}"
-        return f"there is no field {unknown[1][:64]!r}{inside}", unknown[1][:64]
-    if place != "data":
-        return (f"{place}: {_lowered(message)}" if place else message), place
+        return f"there is no field {unknown[1][:64]!r}{f' in {inside}' if inside else ''}", unknown[1][:64]
     if message == "'data'":
         return "a JSON body is needed", None
-    return f"the body: {_lowered(message)}", None
+    where = inside or ("the body" if place else "")
+    sentence = f"{where}: {_lowered(message)}" if where else message
+    if missing := _MISSING_FIELD.match(message):
+        return sentence, f"{inside}.{missing[1]}" if inside else missing[1]
+    return sentence, inside or None
 
 
 def _lowered(sentence: str) -> str:

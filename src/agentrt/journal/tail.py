@@ -22,6 +22,9 @@ from agentrt.events import (
 )
 from agentrt.kernel import Invalid
 
+# What most runs have, and what moves nobody's place within a call.
+_MOVES_NONE = frozenset({RunStarted, ToolStarted, ToolCompleted, FinalText, RunCompleted})
+
 _CURSOR = re.compile(r"(\d{1,10})(?:\.(\d{1,10}))?\Z", re.ASCII)
 
 
@@ -44,14 +47,16 @@ class Place:
 
     def take(self, item: Record | Delta) -> list[Record | Delta]:
         """What to send when `item` comes: itself, a part of it, text that was missed before it, or nothing."""
-        if isinstance(item, Delta):
+        if type(item) is Delta:
             return self._take_delta(item)
+        assert isinstance(item, Record)
         if item.seq <= self.seq:
             return []
+        if type(item.event) in _MOVES_NONE:
+            self.seq = item.seq
+            return [item]
         missed: list[Record | Delta] = []
-        match item.event:  # what most runs have comes first: each case that does not fit has its price
-            case RunStarted() | ToolStarted() | ToolCompleted() | FinalText() | RunCompleted():
-                pass
+        match item.event:
             case ModelStarted(step=step):
                 self._step, self._shown, self._voided = step, 0, 0
             case ModelCompleted(step=step, message=message):

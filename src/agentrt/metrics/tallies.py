@@ -26,6 +26,7 @@ Labels = tuple[str, ...]
 MOST_LABELS = 500
 OTHER = "other"
 BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_UNCOUNTED = frozenset({ModelStarted, ToolStarted, FinalText})
 # Kinds of tokens that are among the input or the output.
 _PARTS = ("cached", "cache_write", "reasoning", "audio_input", "audio_output", "image_input", "image_output")
 
@@ -68,9 +69,9 @@ class Tallies:
 
     def see(self, records: Sequence[Record]) -> None:
         for record in records:
+            if type(record.event) in _UNCOUNTED:
+                continue
             match record.event:  # what most runs have comes first: each case that does not fit has its price
-                case ModelStarted() | ToolStarted() | FinalText():
-                    pass
                 case RunStarted(agent=agent):
                     self.runs_started.add((agent,))
                 case RunCompleted():

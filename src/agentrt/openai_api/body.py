@@ -20,6 +20,7 @@ class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True): ...
 class TextPart(Wire, frozen=True, tag="text", tag_field="type"):
     text: str
     cache_control: Any = None
+    prompt_cache_breakpoint: Any = None
 
 
 class RefusalPart(Wire, frozen=True, tag="refusal", tag_field="type"):
@@ -28,12 +29,13 @@ class RefusalPart(Wire, frozen=True, tag="refusal", tag_field="type"):
 
 class ImageSource(Wire, frozen=True):
     url: str
-    detail: Literal["auto", "low", "high"] | None = None
+    detail: Literal["auto", "low", "high", "original"] | None = None
 
 
 class ImagePart(Wire, frozen=True, tag="image_url", tag_field="type"):
     image_url: ImageSource
     cache_control: Any = None
+    prompt_cache_breakpoint: Any = None
 
 
 class FileSource(Wire, frozen=True):
@@ -45,6 +47,7 @@ class FileSource(Wire, frozen=True):
 class FilePart(Wire, frozen=True, tag="file", tag_field="type"):
     file: FileSource
     cache_control: Any = None
+    prompt_cache_breakpoint: Any = None
 
 
 class AudioSource(Wire, frozen=True):
@@ -55,6 +58,7 @@ class AudioSource(Wire, frozen=True):
 class AudioPart(Wire, frozen=True, tag="input_audio", tag_field="type"):
     input_audio: AudioSource
     cache_control: Any = None
+    prompt_cache_breakpoint: Any = None
 
 
 WirePart = TextPart | ImagePart | FilePart | AudioPart | RefusalPart

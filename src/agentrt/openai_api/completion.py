@@ -24,6 +24,8 @@ from agentrt.messages import Thinking, ToolCall, gap
 from .frames import usage_of
 from .text import encode, quoted
 
+_UNSEEN = frozenset({RunStarted, ModelStarted, ToolStarted, ToolCompleted})
+
 
 class Collector:
     """Reads a run to its end and keeps what the caller may see of it."""
@@ -42,9 +44,9 @@ class Collector:
                 self._see(item)
 
     def _see(self, record: Record) -> None:
+        if type(record.event) in _UNSEEN:
+            return
         match record.event:  # what most runs have comes first: each case that does not fit has its price
-            case RunStarted() | ModelStarted() | ToolStarted() | ToolCompleted():
-                pass
             case FinalText(text=text):
                 if not self._text.endswith(text):  # the result that ended an autonomous task
                     self._say(text)
@@ -56,10 +58,10 @@ class Collector:
                         self._reasoning.append(part.text)
                     elif isinstance(part, ToolCall) and part.name in self._caller_tools:
                         self._calls += (part,)
-            case ModelFailed() | ModelRetrying() | ChildSpent() as event:
-                self.spent = self.spent.plus(event)
             case RunCompleted() | RunFailed() | RunCancelled() as end:
                 self.end = end
+            case ModelFailed() | ModelRetrying() | ChildSpent() as event:
+                self.spent = self.spent.plus(event)
             case _:
                 pass
 

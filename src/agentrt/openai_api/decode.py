@@ -1,5 +1,6 @@
 """Bytes to a typed body, and a sentence for everything that can be wrong with them."""
 
+import codecs
 import difflib
 import json
 import re
@@ -23,13 +24,14 @@ _ALLOWED = (
     (re.compile(r"messages\[\d+\]\.role"), get_args(b.WireRole)),
     (re.compile(r"messages\[\d+\]\.content\[\d+\]\.type"), tuple(part.__struct_config__.tag for part in get_args(b.WirePart))),
     (re.compile(r".*\.type"), ("function",)),
-    (re.compile(r".*\.detail"), ("auto", "low", "high")),
+    (re.compile(r".*\.detail"), ("auto", "low", "high", "original")),
     (re.compile(r".*\.format"), ("wav", "mp3")),
     (re.compile(r"reasoning_effort"), ("none", "minimal", "low", "medium", "high", "xhigh", "max")),
     (re.compile(r"verbosity"), ("low", "medium", "high")),
     (re.compile(r"modalities\[.*"), ("text", "audio")),
 )
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<path>.*)`)?", re.DOTALL)
+_BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _QUOTED = re.compile(r"`([^`]*)`|'([^']*)'")
 
 
@@ -74,8 +76,11 @@ def malformed(raw: bytes, exc: Exception) -> Invalid:
         return Invalid("The request body is empty; send a JSON object.", code="invalid_json")
     if isinstance(exc, RecursionError):
         return Invalid("The request body is nested too deeply.", code="invalid_json")
+    if raw.startswith(_BYTE_ORDER_MARKS):
+        why = "it begins with a byte order mark; send UTF-8 without one"
+        return Invalid(f"The request body is not valid JSON: {why}.", code="invalid_json")
     try:
-        json.loads(raw)
+        json.loads(raw.decode())
     except json.JSONDecodeError as error:
         return Invalid(f"The request body is not valid JSON: line {error.lineno}, column {error.colno}.", code="invalid_json")
     except (UnicodeDecodeError, RecursionError):

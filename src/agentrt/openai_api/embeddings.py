@@ -68,7 +68,7 @@ class Embeddings:
         try:
             run = await self._runs.embed(who, body.model, asked)
         except ModelFailure as exc:
-            raise failure_of(RunFailed(code=exc.code, message=exc.message)) from exc
+            raise failure_of(RunFailed(code=exc.code, message=exc.message, retry_after_s=exc.retry_after_s)) from exc
         overhead_ms = (time.perf_counter() - began - run.outside_s) * 1000
         headers = {"x-run-id": run.run_id, "x-session-id": run.session_id, "x-agentrt-overhead-ms": f"{overhead_ms:.3f}"}
         if sent.text(b"idempotency-key"):

@@ -8,7 +8,7 @@ from typing import Any, Self
 import structlog
 from litestar.types import Receive
 
-from agentrt.kernel import AgentrtError
+from agentrt.kernel import AgentrtError, Conflict
 
 log = structlog.get_logger()
 
@@ -95,7 +95,9 @@ class Watch:
 async def _told(gone: Gone) -> None:
     try:
         await gone()
-    except AgentrtError as exc:  # the run ended at the same moment, or the database refuses: nobody waits for this
+    except Conflict as exc:
+        log.debug("caller.not_followed", reason=exc.message)  # the run ended at the same moment
+    except AgentrtError as exc:  # the database refuses: nobody waits for this
         log.warning("caller.not_followed", reason=exc.message)
     except Exception:  # one caller's watch must not take the others' down
         log.exception("caller.watch_failed")

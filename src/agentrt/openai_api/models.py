@@ -92,7 +92,7 @@ class Shelf:
         choice = self._providers.choose(spec.entries if model is None else (model,))
         note = Note(
             description=spec.description,
-            aliases=spec.aliases,
+            aliases=self._names.aliases(spec),
             mode=spec.mode,
             provider=choice.provider,
             model=choice.model,

@@ -69,15 +69,20 @@ class Names:
         self._by_name: dict[str, AgentSpec] = {}
 
     def agents(self) -> dict[str, AgentSpec]:
-        """Every agent under each of its names, `agent` among them for the default one."""
+        """Every agent under each of its names; `agent` is the default one, whatever aliases say, unless an agent is named so."""
         current = self._agents()
         if current is not self._seen:
             by_name = {alias: version.spec for version in current.values() for alias in version.spec.aliases}
             by_name |= {name: version.spec for name, version in current.items()}
-            if self.default in by_name:
-                by_name.setdefault(DEFAULT_ALIAS, by_name[self.default])
+            if self.default in by_name and DEFAULT_ALIAS not in current:
+                by_name[DEFAULT_ALIAS] = by_name[self.default]
             self._seen, self._by_name = current, by_name
         return self._by_name
+
+    def aliases(self, agent: AgentSpec) -> tuple[str, ...]:
+        """The other names that lead to an agent."""
+        found, others = self.agents(), dict.fromkeys((*agent.aliases, DEFAULT_ALIAS))
+        return tuple(alias for alias in others if alias in found and alias != agent.name == found[alias].name)
 
     def find(self, name: str) -> Target:
         """What `name` means; NotFound with a suggestion where it means nothing."""
@@ -107,7 +112,18 @@ class Names:
         return Target(agent, None, ("model",)) if locked else Target(agent, model)
 
     def _unknown(self, name: str) -> NotFound:
-        candidates = {*self.agents(), *self._listed()} - {name}  # the offline model is listed, but has no bare name
-        near = difflib.get_close_matches(name[:128], sorted(candidates), n=1, cutoff=0.6)
-        hint = f" Did you mean '{near[0]}'?" if near else " GET /v1/models lists what there is."
+        candidates = sorted({*self.agents(), *self._listed()} - {name})
+        in_full = [candidate for candidate in candidates if candidate.endswith(f"/{name}")]
+        near = difflib.get_close_matches(name[:128], candidates, n=4, cutoff=0.6)
+        meant = next(filter(self._leads, (*in_full, *near)), None)
+        hint = f" Did you mean '{meant}'?" if meant else " GET /v1/models lists what there is."
         return NotFound(f"The model '{name[:128]}' does not exist.{hint}", code="model_not_found", param="model")
+
+    def _leads(self, listed: str) -> bool:
+        """Whether a chat may name what is listed so: the offline model, for one, has no bare name."""
+        if "/" in listed or listed in self.agents():
+            return True
+        try:
+            return self._bare != "refuse" and self._known(listed)
+        except Invalid:
+            return False

@@ -17,6 +17,7 @@ from .parameters import normalised
 
 _STRUCTURE = frozenset({"model", "messages", "stream", "stream_options", "tools", "metadata", "user"})
 _PARAMETERS = tuple(sorted(FIELDS - _STRUCTURE))
+_CACHE_HINTS = ("cache_control", "prompt_cache_breakpoint")
 _values_of = attrgetter(*_PARAMETERS)
 _NOTHING_SENT = (None,) * len(_PARAMETERS)
 
@@ -61,7 +62,7 @@ def read_request(raw: bytes) -> ChatRequest:
         unknown=unknown,
         metadata=body.metadata or {},
         user=body.user or "",
-        ignored=_cache_hints(body) if raw.find(b'"cache_control"') >= 0 else (),
+        ignored=_cache_hints(body) if raw.find(b"cache_") >= 0 else (),
     )
 
 
@@ -84,12 +85,11 @@ def _check_metadata(metadata: dict[str, str]) -> None:
 
 
 def _cache_hints(body: b.ChatBody) -> tuple[str, ...]:
-    """Hints that other dialects put beside the text; caching needs none here."""
-    if any(message.cache_control is not None for message in body.messages) or any(
-        getattr(part, "cache_control", None) is not None
-        for message in body.messages
-        if isinstance(message.content, list)
-        for part in message.content
-    ):
-        return ("messages[].cache_control",)
-    return ("tools[].cache_control",) if any(tool.cache_control is not None for tool in body.tools or ()) else ()
+    """Hints beside the text, OpenAI's and those of other dialects; caching needs none here."""
+    parts = [part for message in body.messages if isinstance(message.content, list) for part in message.content]
+    return tuple(
+        f"{place}.{hint}"
+        for place, bearers in (("messages[]", (*body.messages, *parts)), ("tools[]", body.tools or ()))
+        for hint in _CACHE_HINTS
+        if any(getattr(bearer, hint, None) is not None for bearer in bearers)
+    )

@@ -208,6 +208,8 @@ class Acceptance:
         Our call ids carry their run's id, so the answers lead back whatever else the caller resent, or did not. Invalid
         where some of the run's calls are left unanswered.
         """
+        if "tool" not in [message.role for message in messages]:
+            return None
         asked_at = next((i for i in reversed(range(len(messages))) if messages[i].calls), -1)
         at = next((i for i in range(asked_at + 1, len(messages)) if messages[i].role == "tool"), None)
         if at is None:
@@ -217,7 +219,8 @@ class Acceptance:
         run_id = next(iter(run_ids))
         if len(run_ids) != 1 or not is_id("run", run_id) or not await self._sessions.owns(who, run_id):
             if asked_at < 0:
-                raise Invalid("a tool message answers a call that is not known here", param="messages", code="call_unknown")
+                why = f"a tool message answers {min(answered)[:64]!r}, which is no call that is known here"
+                raise Invalid(why, param="messages", code="call_unknown")
             return None
         segments = (await self._sessions.part(run_id)).segments
         if missing := sorted({call.id for call in segments[-1].shown.calls} - answered):

@@ -40,12 +40,14 @@ async def keep_images(
 
     The first of them stood at `sent` in what the caller sent. Invalid names an image that cannot be fetched.
     """
+    if not has_attachments(messages):
+        return messages
     left = MOST_FETCHED_BYTES
     until = time.monotonic() + MOST_FETCHING * fetcher.timeout_s
 
     async def kept(part: AnyPart, place: str) -> AnyPart:
         nonlocal left
-        if not (isinstance(part, Image) and _is_away(part)) or part.file:
+        if not (isinstance(part, Image) and part.away) or part.file:
             return part
         found = await fetcher.fetch(part.url, f"{place}.image_url.url")
         left -= len(found.data)
@@ -110,11 +112,7 @@ def _has_data(part: Part) -> bool:
 def _has_file(part: Part) -> bool:
     if isinstance(part, ToolResult):
         return any(_has_file(inner) for inner in part.parts)
-    return isinstance(part, Image | File) and bool(part.file) and not _is_away(part)
-
-
-def _is_away(part: Image | File) -> bool:
-    return isinstance(part, Image) and part.url[:4].lower() == "http"
+    return isinstance(part, Image | File) and bool(part.file) and not (isinstance(part, Image) and part.away)
 
 
 def _data_url(media_type: str, data: bytes) -> str:

@@ -29,9 +29,9 @@ class Catalogue:
     def find(self, name: str | None) -> Versioned[AgentSpec]:
         """By name or alias; None is the default agent. NotFound lists what there is."""
         wanted = name or self.default_name
+        if wanted == "agent" and wanted not in self._configs.current("agents"):
+            wanted = self.default_name
         found = self._configs.find("agents", wanted)
-        if found is None and wanted == "agent":
-            found = self._configs.find("agents", self.default_name)
         if found is None:
             known = ", ".join(sorted(self._configs.current("agents"))) or "none is loaded"
             raise NotFound(f"there is no agent {wanted[:64]!r} (agents: {known})", code="agent_not_found", param="agent")

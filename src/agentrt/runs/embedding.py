@@ -66,8 +66,9 @@ class EmbeddingRuns:
             known = isinstance(exc, ModelFailure)
             code = exc.code if known else "internal_error"
             message = exc.message if known else f"the model client failed ({type(exc).__name__})"
-            failed = e.ModelFailed(step=1, code=code, message=message, cost_usd=0.0, duration_ms=_ms(began))
-            await self._end(run_id, [failed, e.RunFailed(code=code, message=message)])
+            wait = exc.retry_after_s if known else None
+            failed = e.ModelFailed(step=1, code=code, message=message, cost_usd=0.0, duration_ms=_ms(began), retry_after_s=wait)
+            await self._end(run_id, [failed, e.RunFailed(code=code, message=message, retry_after_s=wait)])
             raise
         outside_s = time.perf_counter() - asked_at
         cost = await self._providers.facts.cost(choice.name, embedded.usage)

@@ -15,6 +15,8 @@ from .model_call import ModelCaller
 from .state import ENDED, RunState, advance, fold
 from .tool_call import ToolCaller
 
+_ACTS = frozenset({p.CallModel, p.CallTool})
+
 GO_ON = "Go on with the task. When it is done, call finish_task with the result."
 
 
@@ -72,12 +74,12 @@ class Engine:
         while True:
             facts = p.Facts(self._boot, self._clock.now_us(), drive.spec.budgets, drive.offer.effects)
             commands = p.decide(state, facts)
-            if any(isinstance(c, p.CallModel) for c in commands):
+            acts = [c for c in commands if type(c) in _ACTS]
+            if acts and isinstance(acts[0], p.CallModel):  # which comes alone
                 drive.offer = await self._box.offer(drive.spec, drive.who, state.accepted.mode)
             new = [event for command in commands for event in await self._events_of(command, state, drive)]
             events += new
             state = self._ahead(state, new)
-            acts = [c for c in commands if isinstance(c, p.CallModel | p.CallTool)]
             if acts or not new or state.status in ENDED:
                 break
         if events:
@@ -105,6 +107,8 @@ class Engine:
             case p.CallModel(step=step):
                 offer, model = drive.offer, state.accepted.model
                 return [e.ModelStarted(step=step, model=model, boot=self._boot, tools=tuple(offer.tools), missing=offer.missing)]
+            case p.Complete():  # as every run ends that nothing befell: each case before it has its price
+                return _ending(command, state.accepted.session_id)
             case p.CallTool(call=call, effect=effect, attempt=attempt):
                 return [e.ToolStarted(call=call, step=state.step, effect=effect, boot=self._boot, attempt=attempt)]
             case p.RefuseTool(call=call, reason=reason, text=text):

@@ -21,17 +21,12 @@ class LiveRun:
         run_id: str,
         session_id: str,
         *,
-        agent: str,
-        agent_version: str,
-        model: str,
-        ignored: tuple[str, ...] = (),
         created_at: int,
         drive: Drive | None = None,
     ) -> None:
         self._journal, self._drive = journal, drive
         self.id, self.session_id = run_id, session_id
-        self.agent, self.agent_version, self.model = agent, agent_version, model
-        self.ignored, self.created_at = ignored, created_at
+        self.created_at = created_at
 
     @property
     def replayed(self) -> bool:

@@ -14,7 +14,7 @@ from agentrt.agents import AgentSpec, ModelEntry
 from agentrt.events import ModelCompleted, ModelFailed, ModelRetrying, StoredEvent, TextDiscarded
 from agentrt.journal import Journal
 from agentrt.kernel import Principal, body_of
-from agentrt.messages import Message, Text, Usage
+from agentrt.messages import Message, Text, Usage, says
 from agentrt.providers import Chain, Done, ModelAsk, ModelClient, ModelFailure, Retrying, used_at_least
 
 from .attachments import Inlined
@@ -77,7 +77,10 @@ class ModelCaller:
         estimated."""
         usage = outcome.usage
         if isinstance(outcome, ModelFailed) and not usage.total and watch.ask is not None:
-            usage = used_at_least(watch.ask, outcome.text) if outcome.text or watch.left else usage
+            ask, own = watch.ask, outcome.text[watch.kept :]
+            if kept := outcome.text[: watch.kept]:  # who wrote that has told what it took
+                ask = replace(ask, messages=(*ask.messages, says("assistant", kept)))
+            usage = used_at_least(ask, own) if own or watch.left else usage
         name = outcome.model if isinstance(outcome, ModelCompleted) and outcome.provider else watch.asked
         return {"usage": usage, "cost_usd": await self._cost(name, usage)}
 
@@ -124,6 +127,7 @@ class _Watch:
         self._first: float | None = None
         self._again_at = 0.0
         self.left = False  # in the middle of its answer
+        self.kept = 0  # characters of text from which the one that is asked goes on
 
     @property
     def pausing(self) -> bool:
@@ -136,6 +140,7 @@ class _Watch:
 
     def failed(self, attempt: Retrying) -> None:
         self._again_at = time.perf_counter() + attempt.wait_s
+        self.kept = attempt.kept
         if attempt.voids:
             self._first = None
 

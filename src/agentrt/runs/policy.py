@@ -83,6 +83,9 @@ class Wait(msgspec.Struct, frozen=True):
 
 Command = CallModel | CallTool | RefuseTool | AbandonModelCall | GoOn | StopOverBudget | Complete | Fail | Cancel | Wait
 
+_ASK_AGAIN = frozenset({CallModel, GoOn})
+_SPEND = _ASK_AGAIN | {CallTool}
+
 
 class Facts(msgspec.Struct, frozen=True):
     """What a decision may know beside the log: which process this is, the time, the pinned limits, the tools' effects."""
@@ -166,18 +169,18 @@ def _advance_call(state: RunState, call: Call, facts: Facts) -> Command:
 
 def _over_budget(state: RunState, facts: Facts, commands: Sequence[Command]) -> StopOverBudget | Fail | None:
     """The first limit that carrying out `commands` would pass. An answer that is there is never withheld."""
-    if not any(isinstance(c, CallModel | CallTool | GoOn) for c in commands):
+    kinds = {type(command) for command in commands}
+    if kinds.isdisjoint(_SPEND):
         return None
     budgets, seconds = facts.budgets, _seconds(state, facts)
-    tool_calls = state.tool_calls + sum(isinstance(c, CallTool) and c.attempt == 1 for c in commands)
+    tool_calls = state.tool_calls + sum([isinstance(c, CallTool) and c.attempt == 1 for c in commands])
     if budgets.seconds is not None and seconds >= budgets.seconds:
         return StopOverBudget("seconds", budgets.seconds, seconds)
     if budgets.tool_calls is not None and tool_calls > budgets.tool_calls:
         return StopOverBudget("tool_calls", budgets.tool_calls, tool_calls)
     if over := overspent(state, budgets):
         return over
-    asks_again = any(isinstance(c, CallModel | GoOn) for c in commands)
-    if budgets.steps is not None and asks_again and state.steps >= budgets.steps:
+    if budgets.steps is not None and state.steps >= budgets.steps and not kinds.isdisjoint(_ASK_AGAIN):
         return StopOverBudget("steps", budgets.steps, state.steps)
     return None
 

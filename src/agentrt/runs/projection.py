@@ -87,6 +87,9 @@ def _accept(record: e.Record, event: e.RunQueued | e.RunStarted) -> Iterable[Sta
         yield Statement(_KEY, {**params, "body_hash": event.body_hash, "at": record.at})
 
 
+_MOVES_NOTHING = frozenset({e.RunStarted, e.ModelStarted, e.ToolStarted, e.ToolCompleted})
+
+
 class _Move:
     """What a few records change in the run's row."""
 
@@ -96,9 +99,9 @@ class _Move:
         self._changes: dict[str, Any] = {}
 
     def add(self, record: e.Record) -> None:
+        if type(record.event) in _MOVES_NOTHING:
+            return
         match record.event:  # what most runs have comes first: each case that does not fit has its price
-            case e.RunStarted() | e.ModelStarted() | e.ToolStarted() | e.ToolCompleted():
-                return
             case e.FinalText(text=text):
                 self._changes["output"] = storable(text)
             case e.RunCompleted(finish_reason=reason):

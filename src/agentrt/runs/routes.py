@@ -10,7 +10,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 
 from agentrt.events import Delta, End, Record
-from agentrt.http import EventStream, IdempotencyKey, RawResponse, frame, problems
+from agentrt.http import EventStream, IdempotencyKey, RawResponse, frame, known_query, problems
 from agentrt.kernel import Invalid, Principal, SystemClock, Unavailable
 from agentrt.messages import says
 
@@ -40,6 +40,7 @@ class RunsController(Controller):
 
     path = "/runs"
     tags = ("runs",)
+    before_request = known_query
 
     @post(status_code=202, summary="Start a run", operation_id="startRun", responses=REFUSED | EVENTS)
     async def start(
@@ -105,7 +106,9 @@ class RunsController(Controller):
     async def artifacts(
         self, run_id: FromPath[str], runs: NamedDependency[RunService], who: NamedDependency[Principal]
     ) -> ArtifactPage:
-        return ArtifactPage(data=await runs.artifacts(who, run_id))
+        made = await runs.artifacts(who, run_id)
+        ends = (made[0].file, made[-1].file) if made else (None, None)
+        return ArtifactPage(data=made, first_id=ends[0], last_id=ends[1])
 
     @post(
         "/{run_id:str}/cancel",

@@ -101,7 +101,7 @@ class Scheduler:
             raise Denied("the run whose code this is has ended", code="run_ended")
         return drive
 
-    async def begin(self, who: Principal, run_id: str, wanted: Wanted) -> tuple[Drive, e.RunQueued | e.RunStarted]:
+    async def begin(self, who: Principal, run_id: str, wanted: Wanted) -> Drive:
         """Write how the run begins, and let it go on, or wait. Exhausted where too many wait already. A child has its place
         within its parent's: it never waits."""
         if self._engine.stopping:
@@ -113,7 +113,8 @@ class Scheduler:
         if reason is not None:
             if len(self._waiting) >= self._max_queued:
                 raise Exhausted("too many runs are waiting", code="queue_full", retry_after_s=5)
-            return drive, await self._queue(who, run_id, wanted, reason, Waiting(run_id, session), drive)
+            await self._queue(who, run_id, wanted, reason, Waiting(run_id, session), drive)
+            return drive
         if parent is None:
             self._hold(run_id, session, drive)
         else:
@@ -132,7 +133,7 @@ class Scheduler:
         self._spawn(run_id, session, drive, work if parent is None else self._as_child(parent, run_id, drive, work))
         if parent is not None and parent.interrupted:  # meanwhile
             self.leave(run_id, "parent_ended")
-        return drive, started
+        return drive
 
     async def _as_child(self, parent: Drive, run_id: str, drive: Drive, work: Coroutine[Any, Any, None]) -> None:
         """Carry a child on, and tell its parent what it took, however it ends."""
@@ -176,9 +177,7 @@ class Scheduler:
         finally:
             self._leaving.discard(run_id)
 
-    async def _queue(
-        self, who: Principal, run_id: str, wanted: Wanted, reason: str, waiting: Waiting, drive: Drive
-    ) -> e.RunQueued:
+    async def _queue(self, who: Principal, run_id: str, wanted: Wanted, reason: str, waiting: Waiting, drive: Drive) -> None:
         self._drives[run_id] = drive
         try:
             queued = await self._acceptance.queue(who, run_id, wanted, reason)
@@ -189,7 +188,6 @@ class Scheduler:
         if not drive.interrupted:
             self._waiting.append(waiting)
             self._promote()
-        return queued
 
     async def cancel(self, run_id: str, reason: str, wait_s: float) -> None:
         """Stop a run, and wait a bounded time for its end. One that has ended stays as it is."""

@@ -89,21 +89,12 @@ class RunService:
         wanted = await self._look_up(who, command)
         run_id = new_id("run")
         try:
-            drive, first = await self._scheduler.begin(who, run_id, wanted)
+            drive = await self._scheduler.begin(who, run_id, wanted)
         except (Conflict, Exhausted, Invalid, NotFound):  # what it brought along belongs to nobody now
             await self._blobs.purge([run_id])
             raise
-        return LiveRun(
-            self._journal,
-            run_id,
-            session_of(run_id, wanted.target.id),
-            agent=wanted.spec.name,
-            agent_version=wanted.version,
-            model=first.model,
-            ignored=first.ignored,
-            created_at=drive.known.at,
-            drive=drive,
-        )
+        session_id = session_of(run_id, wanted.target.id)
+        return LiveRun(self._journal, run_id, session_id, created_at=drive.known.at, drive=drive)
 
     async def _look_up(self, who: Principal, command: StartRun) -> Wanted:
         parent = self._scheduler.parent_of(who)
@@ -199,15 +190,7 @@ class RunService:
         if claim is None:
             return None
         view = await self._table.get(who.tenant, claim.run_id)
-        return LiveRun(
-            self._journal,
-            view.id,
-            view.session_id,
-            agent=view.agent,
-            agent_version=view.agent_version,
-            model=view.model,
-            created_at=claim.at,
-        )
+        return LiveRun(self._journal, view.id, view.session_id, created_at=claim.at)
 
     def _lock(self, *name: str) -> asyncio.Lock:
         lock = self._locks.get(name)
@@ -225,6 +208,6 @@ class RunService:
         if wanted.agent and "\x00" in wanted.agent:
             raise Invalid(f"{wanted.agent[:60]!r} is not an agent", param="agent")
         found = await self._table.list(who.tenant, wanted, wanted.limit + 1)
-        data = found[: wanted.limit]
+        data = found[: wanted.limit][:: -1 if wanted.backwards else 1]
         ends = (data[0].id, data[-1].id) if data else (None, None)
         return RunPage(data=data, has_more=len(found) > wanted.limit, first_id=ends[0], last_id=ends[1])

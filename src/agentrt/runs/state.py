@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from agentrt import events as e
 from agentrt.agents import Effect
-from agentrt.messages import Message, ToolCall, Usage
+from agentrt.messages import ToolCall, Usage
 
 Status = Literal["queued", "running", "paused_checkpoint", "completed", "failed", "cancelled"]
 ENDED: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
@@ -56,7 +56,6 @@ class RunState(msgspec.Struct, frozen=True):
     stop: str = ""
     failure: e.ModelFailed | None = None
     cancel: str = ""
-    final_text: str | None = None
     error: str = ""
 
     @property
@@ -83,10 +82,6 @@ class RunState(msgspec.Struct, frozen=True):
         produced = self.transcript.produced
         return bool(produced) and produced[-1].role == "assistant" and not self.calls
 
-    @property
-    def newest(self) -> Message:
-        return self.transcript.produced[-1]
-
 
 def fold(records: Sequence[e.Record]) -> RunState:
     """The state after the whole log so far."""
@@ -106,7 +101,7 @@ def advance(state: RunState, records: Iterable[e.Record]) -> RunState:
     seq = state.seq
     for record in records:
         state, seq = _apply(state, record), record.seq
-    return replace(state, seq=seq)
+    return replace(state, seq=seq) if seq != state.seq else state
 
 
 def _apply(state: RunState, record: e.Record) -> RunState:
@@ -121,8 +116,8 @@ def _apply(state: RunState, record: e.Record) -> RunState:
                 calls={},
                 failure=None,
             )
-        case e.FinalText(text=text):
-            return replace(state, final_text=text)
+        case e.FinalText():
+            return state
         case e.RunCompleted():
             return replace(state, status="completed")
         case e.ModelCompleted() | e.ModelFailed() | e.TextDiscarded() | e.ModelRetrying() | e.ChildSpent():

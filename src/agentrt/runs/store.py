@@ -71,6 +71,7 @@ class RunTable:
             await conn.execute(delete(idempotency_keys).where(idempotency_keys.c.at < before))
 
     async def list(self, tenant: str, wanted: RunFilter, limit: int) -> list[RunView]:
+        """Where the page is sought backwards, the run that is nearest to its end comes first."""
         c = runs.c
         query = select(runs).where(c.tenant == tenant)
         if wanted.status:
@@ -84,7 +85,8 @@ class RunTable:
             query = query.where(c.id < wanted.after if newest_first else c.id > wanted.after)
         if wanted.before:
             query = query.where(c.id > wanted.before if newest_first else c.id < wanted.before)
-        query = query.order_by(c.id.desc() if newest_first else c.id.asc()).limit(limit)
+        descending = newest_first is not wanted.backwards
+        query = query.order_by(c.id.desc() if descending else c.id.asc()).limit(limit)
         async with self._db.read() as conn:
             return [_to_view(row) for row in await conn.execute(query)]
 

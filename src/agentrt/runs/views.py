@@ -115,7 +115,8 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs to list, newest first unless `order` is `asc`; `after` and `before` are run ids."""
+    """Which runs to list, newest first unless `order` is `asc`; `after` and `before` are run ids. With `before` alone the page
+    is the one that ends right before it."""
 
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     order: Literal["asc", "desc"] = "desc"
@@ -124,6 +125,10 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     status: Status | None = None
     agent: str | None = None
     session_id: str | None = None
+
+    @property
+    def backwards(self) -> bool:
+        return bool(self.before) and not self.after
 
 
 class FailedAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,12 +179,20 @@ class ArtifactView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArtifactPage(msgspec.Struct, frozen=True, kw_only=True):
+    """All of them. `first_id` and `last_id` are files."""
+
     object: str = "list"
     data: list[ArtifactView]
     has_more: bool = False
+    first_id: str | None
+    last_id: str | None
 
 
 class StepPage(msgspec.Struct, frozen=True, kw_only=True):
+    """All of them. Steps have no ids."""
+
     object: str = "list"
     data: list[Step]
     has_more: bool = False
+    first_id: None = None
+    last_id: None = None

@@ -5,7 +5,7 @@ from litestar import Controller, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from agentrt.http import problems
+from agentrt.http import known_query, problems
 from agentrt.kernel import Principal
 
 from .service import SessionService
@@ -22,6 +22,7 @@ class SessionsController(Controller):
 
     path = "/sessions"
     tags = ("sessions",)
+    before_request = known_query
 
     @post(
         status_code=201, summary="Create a session", operation_id="createSession", responses=problems({409: "The id is taken."})

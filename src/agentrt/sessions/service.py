@@ -160,7 +160,7 @@ class SessionService:
             if name and found is None:
                 raise Invalid(f"{name[:60]!r} is not a session", param=param)
         rows = await self._table.list(who.tenant, limit + 1, order, places[0], places[1])
-        data = [_view(s) for s in rows[:limit]]
+        data = [_view(s) for s in rows[:limit]][:: -1 if before and not after else 1]
         return SessionPage(
             data=data,
             has_more=len(rows) > limit,

@@ -83,7 +83,8 @@ class SessionTable:
         return None if row is None else _to_session(row)
 
     async def list(self, tenant: str, limit: int, order: str, after: Session | None, before: Session | None) -> list[Session]:
-        """Sessions by their last use; `after` and `before` are places in that order."""
+        """Sessions by their last use; `after` and `before` are places in that order. With `before` alone those right before it,
+        the nearest first."""
         place = sessions.c.updated_at, sessions.c.id
         newest_first = order == "desc"
         query = select(sessions).where(sessions.c.tenant == tenant)
@@ -91,7 +92,8 @@ class SessionTable:
             if cursor is not None:
                 here = (cursor.updated_at, cursor.id)
                 query = query.where(_before(place, here) if beyond else _after(place, here))
-        ordered = [c.desc() if newest_first else c.asc() for c in place]
+        descending = newest_first is not (before is not None and after is None)
+        ordered = [c.desc() if descending else c.asc() for c in place]
         async with self._db.read() as conn:
             rows = (await conn.execute(query.order_by(*ordered).limit(limit))).all()
         return [_to_session(row) for row in rows]

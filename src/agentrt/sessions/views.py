@@ -78,6 +78,10 @@ class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
+    """All of them. Messages have no ids."""
+
     object: str = "list"
     data: list[SessionMessage]
     has_more: bool = False
+    first_id: None = None
+    last_id: None = None
