@@ -15,7 +15,7 @@ $python -m uv pip install --quiet --python $python --target build/pyz --require-
 $python -m uv pip install --quiet --python $python --target build/pyz --no-deps dist/agentrt-*.whl
 # its scripts point to this machine's Python, and shiv has its own way in
 rm -rf build/pyz/bin
-$python -m shiv.cli --site-packages build/pyz --entry-point agentrt.cli.main:main --output-file dist/agentrt.pyz \
+$python -m shiv.cli --site-packages build/pyz --entry-point agentrt.__main__:main --output-file dist/agentrt.pyz \
   --python '/usr/bin/env python3' --preamble scripts/pyz_preamble.py --compressed --reproducible --extend-pythonpath >/dev/null
 
 say 'trying agentrt.pyz on a bare Python'

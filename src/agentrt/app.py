@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
+import structlog
 from litestar import Request
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -15,13 +17,13 @@ from litestar.types import ASGIApp
 from agentrt import __version__
 from agentrt.agents import AgentSpec, SandboxRule, SessionRule, check
 from agentrt.bus import Bus, ConfigChanged
-from agentrt.configs import ConfigStore, Kind
+from agentrt.configs import ConfigStore, Kind, fit
 from agentrt.containers import ContainerOptions, Containers, Egress, runtime_of
 from agentrt.db import Database, Migrations, Ownership
 from agentrt.files import Blobs, Files, ImageFetcher, RecentImages
 from agentrt.http import Edge, Health, JsonRequest, LeanLitestar, docs_routes, health_routes, on_error, openapi
 from agentrt.journal import Journal
-from agentrt.kernel import Invalid, Module, ModuleHealth, Principal, SystemClock, Unavailable, foreign_modules, new_id, share
+from agentrt.kernel import Module, ModuleHealth, Principal, SystemClock, Unavailable, foreign_modules, new_id, share
 from agentrt.mcp_registry import McpRegistry, McpServers, McpServerSpec, servers_in
 from agentrt.mcp_server import McpServer
 from agentrt.messages import Message, ToolCall
@@ -54,9 +56,11 @@ from agentrt.settings import Settings, is_loopback, make_data_folder
 from agentrt.skills import Skills, SkillsModule
 from agentrt.tools import BuiltinTools, ToolBox
 
+log = structlog.get_logger()
+
 ENTRY_POINTS = "agentrt.modules"
+OPTIONAL = ("mcp_registry", "containers", "mcp_server")
 CLOCK = SystemClock()
-Of = TypeVar("Of")
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -73,6 +77,7 @@ class Services(msgspec.Struct, frozen=True):
     tool_runs: ToolRuns
     sessions: SessionService
     skills: Skills
+    prompts: PromptSource
     tallies: Tallies
 
 
@@ -98,8 +103,10 @@ class Application:
         """The default agent, the model it uses now as `provider/model`, and why better ones are passed over."""
         name = self.settings.default_agent
         found = self.services.configs.find("agents", name)
+        if found is None and self.services.configs.problems():
+            return name, "", (f"the agent {name} is not loaded; /health names the problem",)
         if found is None:
-            return name, "", (f"the agent {name} is not loaded",)
+            return name, "", (f"no agent has this name; there are {', '.join(self.services.configs.current('agents'))}",)
         choice = self.services.providers.choose(found.spec.entries)
         return found.name, choice.name, choice.skipped
 
@@ -109,7 +116,7 @@ class Application:
 
     def health(self) -> Health:
         modules = {module.name: module.health() for module in self.modules}
-        for name in ("mcp_registry", "containers", "mcp_server"):
+        for name in OPTIONAL:
             modules.setdefault(name, ModuleHealth("off", "switched off"))
         trouble = self.services.journal.trouble()
         modules["database"] = ModuleHealth("failed", trouble) if trouble else ModuleHealth("ok")
@@ -132,6 +139,9 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
     """Open every part in order; leaving closes them in reverse. Invalid, Conflict, Unavailable where one cannot be opened."""
     async with AsyncExitStack() as stack:
         make_data_folder(settings.data_dir)
+        named = settings.modules.keys() - OPTIONAL
+        if named and (strangers := named - {point.name for point in entry_points(group=ENTRY_POINTS)}):
+            log.warning("modules.unknown", named=sorted(strangers), optional=OPTIONAL)
         bus = Bus()
         stack.callback(bus.close)
         db = await _open_database(settings, stack)
@@ -144,7 +154,7 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
         if settings.enabled("containers"):
             app.containers = _containers(settings, services, lambda: app.asgi)
         metrics = Metrics(services.tallies, bus, app.gauges)
-        skills = SkillsModule(services.skills)
+        skills = SkillsModule(services.skills, app.containers.sandboxes.views if app.containers else tuple)
         files = Files(services.blobs, services.journal.begun)
         outer = [_openai_api(settings, services), _mcp_server(settings, services, app.containers), metrics]
         own = [registry, app.containers, skills, files, Sessions(), *outer]
@@ -208,7 +218,7 @@ async def _build_runs(
     )
     runs = RunService(journal, runs_table, scheduler, acceptance, sessions, blobs, CLOCK)
     calls = ToolRuns(journal, scheduler, catalogue, box, Claims(runs_table, CLOCK))
-    services = Services(settings, bus, configs, journal, blobs, providers, box, runs, calls, sessions, skills, tallies)
+    services = Services(settings, bus, configs, journal, blobs, providers, box, runs, calls, sessions, skills, prompts, tallies)
     return services, scheduler, registry
 
 
@@ -235,10 +245,7 @@ async def _no_prompt(who: Principal, server: str, prompt: str) -> str:
 
 
 def _containers(settings: Settings, services: Services, application: Callable[[], ASGIApp]) -> Containers:
-    try:
-        options = msgspec.convert(settings.containers, ContainerOptions, strict=False)
-    except msgspec.ValidationError as exc:
-        raise Invalid(f"containers in the settings: {exc}", code="settings_invalid") from exc
+    options = fit(settings.containers, ContainerOptions, "containers")
 
     def sight(agent: AgentSpec) -> Mapping[str, Path]:
         skills = services.skills.view(agent)
@@ -282,6 +289,7 @@ def _mcp_server(settings: Settings, services: Services, containers: Containers |
         services.configs,
         services.blobs,
         services.skills,
+        services.prompts,
         services.bus,
         sandboxes=containers.sandboxes if containers else None,
         agent=settings.mcp_agent,
@@ -299,9 +307,10 @@ async def _follow_rules(bus: Bus, configs: ConfigStore, providers: Providers) ->
 
 def _kinds(settings: Settings) -> list[Kind[Any]]:
     def amend(spec: AgentSpec) -> AgentSpec:
-        if settings.default_model and spec.name == settings.default_agent:
-            others = (entry for entry in spec.entries if entry.model != settings.default_model)
-            spec = msgspec.structs.replace(spec, model=(settings.default_model, *others))
+        if (model := settings.default_model) and spec.name == settings.default_agent:
+            # a bare id stands for the same model of whichever provider
+            others = (entry for entry in spec.entries if model not in (entry.model, entry.model.partition("/")[2]))
+            spec = msgspec.structs.replace(spec, model=(model, *others))
         if settings.session_timeout_s and spec.session.idle_timeout == SessionRule().idle_timeout:
             session = msgspec.structs.replace(spec.session, idle_timeout=settings.session_timeout_s)
             spec = msgspec.structs.replace(spec, session=session)
@@ -329,25 +338,15 @@ def _fetcher(settings: Settings) -> ImageFetcher:
 
 def _providers(settings: Settings, configs: ConfigStore, bus: Bus, fetcher: ImageFetcher) -> Providers:
     """The providers of environment and settings; Invalid names the setting that is wrong."""
-    configured = _converted("providers", own_wires(settings.providers), ProviderEntry)
+    configured = fit(own_wires(settings.providers), dict[str, ProviderEntry], "providers")
     return Providers(
         entries_from(settings.env, configured),
         _rules(configs),
         bus=bus,
-        abilities=_converted("models", settings.models, Abilities),
-        prices=_converted("prices", settings.prices, Price),
+        abilities=fit(settings.models, dict[str, Abilities], "models"),
+        prices=fit(settings.prices, dict[str, Price], "prices"),
         fetch_image=RecentImages(fetcher).as_data,
     )
-
-
-def _converted(setting: str, given: Mapping[str, Any], of: type[Of]) -> dict[str, Of]:
-    out: dict[str, Of] = {}
-    for name, value in given.items():
-        try:
-            out[name] = msgspec.convert(value, of, strict=False)
-        except msgspec.ValidationError as exc:
-            raise Invalid(f"{setting}.{name} in the settings: {exc}", code="settings_invalid") from exc
-    return out
 
 
 def _rules(configs: ConfigStore) -> list[OfflineRules]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import signal
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,8 @@ def serve(settings: Settings, announce: Announce | None = None) -> int:
     What keeps the server from starting is raised as an AgentrtError, a sentence that says what to do.
     """
     configure_logs(settings.log.level, settings.log.format)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # the terminal was closed: go down as orderly as by SIGTERM
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(settings, announce))
 
@@ -124,7 +127,8 @@ class _CannotListen(AgentrtError):
 
 def _reason(exc: OSError, port: int) -> str:
     if exc.errno == 98:
-        return f"the port is in use; stop what uses it, or choose another: agentrt serve --addr 127.0.0.1:{port + 1}"
+        other = f"--addr 127.0.0.1:{port + 1}"
+        return f"the port is in use; stop what uses it, or choose another: agentrt serve {other}, or make run ARGS='{other}'"
     if exc.errno == 13:
         return "ports below 1024 need more rights; choose a higher one"
     return (exc.strerror or str(exc)).lower()

@@ -57,6 +57,15 @@ def test_what_is_wrong_is_named_with_what_to_do(agentrt, configured, tmp_path):
     assert found["mcp gone"][0] == found["mcp silent"][0] == "warn"
 
 
+def test_settings_that_do_not_fit_are_checks_that_failed(agentrt, configured):
+    wrong = {"AGENTRT_PROVIDERS__LOCAL__BASE_UR": "x", "AGENTRT_CONTAINERS__ENGINE": "podman"}
+    found = verdicts(agentrt("doctor", "--addr", configured, "--json", **wrong))
+    assert found["providers"] == ("fail", "providers.local in the settings: unknown field 'base_ur' (did you mean 'base_url'?)")
+    assert found["containers"][0] == "fail" and "'podman' is not one of 'auto', " in found["containers"][1]
+    unset = verdicts(agentrt("doctor", "--addr", configured, "--json", AGENTRT_PROVIDERS__LOCAL__BASE_URL="${NOPE}"))
+    assert unset["providers"] == ("fail", "providers.local in the settings: the environment variable NOPE is not set")
+
+
 def test_a_port_in_use_and_a_stranger_at_the_address(agentrt, configured, scripted):
     scripted.answers["GET /health"] = (200, {"hello": "world"})
     port = scripted.url.rpartition(":")[2]
@@ -76,7 +85,10 @@ def test_a_running_server_is_asked_for_its_mcp_servers_and_modules(agentrt, conf
         "modules": {"usage": {"status": "failed", "detail": "x"}},
     }
     up = {"name": "echo", "state": "connected", "tools": ["a", "b"], "last_error": None, "suggestion": None}
-    down = {"name": "far", "state": "failed", "tools": [], "last_error": "it answers 404", "suggestion": "did you mean /mcp ?"}
+    why, hint = "it answers 404; did you mean /mcp ?", "did you mean /mcp ?"
+    down = {"name": "far", "state": "failed", "tools": [], "last_error": why, "suggestion": hint}
+    image = {"engine": "bubblewrap", "version": "1", "image": "the image is being built: try again soon"}
+    health["modules"]["containers"] = {"status": "starting", "detail": image}
     scripted.answers["GET /health"] = (200, health)
     scripted.answers["GET /mcp-servers"] = (200, {"data": [up, down]})
     done = agentrt("doctor", "--url", scripted.url, "--json")
@@ -84,5 +96,6 @@ def test_a_running_server_is_asked_for_its_mcp_servers_and_modules(agentrt, conf
     assert found["address"] == ("ok", f"agentrt 1 answers at {scripted.url}: degraded")
     assert found["mcp echo"] == ("ok", "connected, 2 tools")
     assert found["mcp far"] == ("warn", "failed: it answers 404")
+    assert found["containers"] == ("note", "bubblewrap 1, the image is being built: try again soon")
     assert found["module usage"] == ("warn", "failed: x")
     assert done.returncode == 0

@@ -41,7 +41,12 @@ def test_an_image_is_listed_and_removed_by_its_tag(agentrt: Command, tmp_path: P
         (["remove"], {}, 2, "name images, or give --unused"),
         (["remove", "--unused", "x"], {}, 2, "name images, or give --unused"),
         (["list"], {"AGENTRT_CONTAINERS__ENGINE": "none"}, 1, "containers.engine is none in the settings"),
-        (["list"], {"AGENTRT_CONTAINERS__ENGINE": "podman"}, 2, "containers in the settings: Invalid enum value 'podman'"),
+        (
+            ["list"],
+            {"AGENTRT_CONTAINERS__ENGINE": "podman"},
+            2,
+            "containers.engine in the settings: 'podman' is not one of 'auto'",
+        ),
         (
             ["build", "--engine", "docker"],
             {"AGENTRT_CONTAINERS__DOCKER_URL": "unix:///no/such"},

@@ -1,6 +1,12 @@
+import fcntl
 import json
 import os
+import pty
 import signal
+import struct
+import subprocess
+import sys
+import termios
 
 import pytest
 
@@ -32,8 +38,18 @@ def test_run_writes_the_answer_to_stdout_and_the_tools_to_stderr(agentrt, script
         "  echo__echo: 1 of 2 half way",
         "✓ echo__echo 12 ms: Hello",
     ]
-    wanted = {"mode": "interactive", "input": "Use the echo tool", "agent": "default", "session_id": scripted.session}
+    wanted = {"input": "Use the echo tool", "agent": "default", "session_id": scripted.session}
     assert ("POST", "/runs", wanted, None) in scripted.asked
+    agentrt("run", "Go on", "--mode", "autonomous", AGENTRT_URL=scripted.url)
+    assert ("POST", "/runs", {"mode": "autonomous", "input": "Go on"}, None) in scripted.asked
+
+
+def test_flags_for_a_private_server_have_no_effect_on_one_that_runs_and_that_is_said(agentrt, scripted):
+    scripted.answers["POST /runs"] = (202, {"id": scripted.run, "agent": "default", "model": "offline", "provider": "offline"})
+    scripted.streams = [[scripted.event("final_text", "1", text="Hello"), scripted.event("run_completed", "2")]]
+    done = agentrt("run", "hi", "--data-dir", "elsewhere", "--log-level", "debug", AGENTRT_URL=scripted.url)
+    assert done.stdout == "Hello\n"
+    assert done.stderr.startswith(f"the server at {scripted.url} answers, so --data-dir, --log-level has no effect\n")
 
 
 def test_a_dropped_stream_goes_on_where_it_was_and_a_finished_run_ends_it(agentrt, scripted):
@@ -107,6 +123,23 @@ def test_list_asks_for_what_was_typed_and_writes_lines_for_programs(agentrt, scr
     assert json.loads(agentrt("runs", "list", "--json", AGENTRT_URL=scripted.url).stdout) == page
 
 
+def test_a_narrow_terminal_breaks_lines_and_loses_no_column_and_a_plain_one_sees_no_escapes(tmp_path, environment, scripted):
+    run = {"id": scripted.run, "status": "completed", "agent": "code-executor", "input": "What is 2 + 2 * 3?"}
+    page = {"object": "list", "data": [{**run, "created_at": "2026-01-02T03:04:05Z"}], "has_more": True, "last_id": scripted.run}
+    scripted.answers["GET /runs"] = (200, page)
+    handle, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 30, 0, 0))
+    env = {**environment, "AGENTRT_URL": scripted.url, "TERM": "dumb", "TZ": "UTC"}
+    command = [sys.executable, "-m", "agentrt", "runs", "list"]
+    done = subprocess.run(command, stdout=terminal, stderr=terminal, cwd=tmp_path, env=env, timeout=50)
+    os.close(terminal)
+    said = os.read(handle, 4096).decode()
+    os.close(handle)
+    assert done.returncode == 0
+    assert f"{scripted.run}  completed  code-executor  2026-01-02 03:04:05  What is 2 + 2 * 3?" in said
+    assert "there are more" in said and "\x1b" not in said
+
+
 def test_the_servers_own_sentence_is_shown_and_never_a_traceback(agentrt, scripted):
     detail = "there is no run 'nonsense'"
     scripted.answers["GET /runs/nonsense"] = (404, {"title": "Not Found", "detail": detail, "status": 404})
@@ -123,11 +156,18 @@ def test_the_servers_own_sentence_is_shown_and_never_a_traceback(agentrt, script
         (["runs", "lst"], 2, "No such command 'lst'. Did you mean 'list'?"),
         (["runs", "show"], 2, "Missing argument 'RUN'."),
         (["run"], 2, "Missing argument 'TEXT'."),
+        (["run", "What", "is", "this?"], 2, "TEXT is one argument: put it in quotes"),
         (["run", " "], 2, "there is nothing to ask: TEXT is empty"),
         (["run", "-"], 2, "there is nothing to ask: TEXT is empty"),
         (["runs", "list", "--limit", "0"], 2, "0 is not in the range 1<=x<=100."),
         (["runs", "list", "--status", "done"], 2, "'done' is not one of"),
-        (["runs", "list", "--url", "localhost:1"], 2, "--url: expected an address that begins with http:// or https://"),
+        (["runs", "list", "--url", "http://localhost:x"], 2, "--url: expected an address such as http://127.0.0.1:8080"),
+        (["runs", "list", "--url", "http://[::1"], 2, "--url: expected an address such as http://127.0.0.1:8080"),
+        (
+            ["runs", "list", "--url", "localhost:1"],
+            2,
+            "--url: expected an address such as http://127.0.0.1:8080, got",
+        ),
         (["runs", "list", "--addr", "127.0.0.1:9"], 1, "no server answers at http://127.0.0.1:9: start one with `agentrt serve`"),
         (["run", "hi", "--url", "http://127.0.0.1:9"], 1, "no server answers at http://127.0.0.1:9"),
         (["serve", "--addr", "nonsense:x"], 2, "--addr: expected a port from 0 to 65535, got 'x'"),
@@ -171,6 +211,37 @@ def test_a_reader_that_leaves_at_the_end_of_a_run_is_no_error_either(started, sc
     child.stdout.close()
     assert child.wait(30) == 1
     assert child.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code", "said"),
+    [
+        ("runs list >&-", 0, ""),
+        ("chat <&-", 0, ""),
+        ("runs list >/dev/full", 1, "Error: the output cannot be written: no space left on device\n"),
+    ],
+)
+def test_streams_that_are_closed_or_full_are_no_traceback(environment, scripted, tmp_path, redirected, code, said):
+    page = {"object": "list", "data": [], "has_more": False, "last_id": None}
+    row = {"id": scripted.run, "status": "completed", "agent": "a", "input": "b", "created_at": "2026-01-02T03:04:05Z"}
+    scripted.answers["GET /runs"] = (200, {**page, "data": [row]})
+    env = {**environment, "AGENTRT_URL": f"{scripted.url}/v1"}
+    done = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m agentrt {redirected}"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=env,
+        timeout=50,
+    )
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_ctrl_c_while_modules_are_imported_ends_it_without_a_traceback(agentrt, tmp_path):
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = agentrt("--version", PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
 def test_help_comes_at_once_and_every_command_explains_itself(agentrt):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,6 +36,17 @@ def test_code_is_executed_in_a_sandbox_of_its_own(run: Run) -> None:
     done = run("exec", "-", typed="print('typed')")
     assert done.stdout == "typed\n"
     assert run("ls").stdout == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_terminal_that_is_closed_leaves_no_sandbox_behind(started: Any, scripted: Any, number: signal.Signals) -> None:
+    scripted.answers["POST /sandboxes"] = (201, {"id": "sbx_1"})
+    scripted.answers["DELETE /sandboxes/sbx_1"] = (200, {})
+    child = started("sandbox", "shell", AGENTRT_URL=scripted.url)
+    assert child.stderr.readline().startswith("sbx_1;")
+    child.send_signal(number)
+    assert child.wait(30) == 128 + number
+    assert scripted.asked[-1][:2] == ("DELETE", "/sandboxes/sbx_1?files=true")
 
 
 @pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "soon"])

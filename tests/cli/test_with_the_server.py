@@ -120,6 +120,17 @@ def test_a_data_folder_that_cannot_be_made_is_one_sentence(agentrt, tmp_path):
     assert (done.returncode, done.stderr) == (1, f"Error: the data folder {tmp_path}/taken cannot be made: {why}\n")
 
 
+def test_a_terminal_that_is_closed_ends_the_server_in_order(started, tmp_path):
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    child = started(
+        "serve", "--addr", f"127.0.0.1:{port}", AGENTRT_MODULES__MCP_REGISTRY="false", AGENTRT_CONTAINERS__ENGINE="none"
+    )
+    assert child.stdout.readline().startswith("agentrt listens on")
+    child.send_signal(signal.SIGHUP)
+    assert child.wait(30) == 0
+
+
 def test_a_broken_agent_file_is_said_in_the_banner_and_the_server_serves(serve, tmp_path):
     (tmp_path / "broken.yaml").write_text("name: [\n")
     with serve("--config", "broken.yaml") as server:

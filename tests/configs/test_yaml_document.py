@@ -1,12 +1,17 @@
 """Every mistake in a file is answered with its place, what is wrong, and what to type instead."""
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from agentrt.agents import AgentSpec
-from agentrt.configs import BadDocument, Kind, load, parse
+from agentrt.configs import BadDocument, Kind, fit, load, parse, scan
+from agentrt.kernel import Invalid
+from fixtures.nobody import as_nobody
 
 
 class Server(msgspec.Struct, forbid_unknown_fields=True):
@@ -26,7 +31,7 @@ def problems(text: str | bytes, type_: type = AgentSpec) -> list[str]:
 
 ONE_MISTAKE = {
     "name: [a\n": "2:1: did not find expected ',' or ']' (while parsing a flow sequence that began at line 1)",
-    "name: a: b\n": "1:8: mapping values are not allowed in this context",
+    "name: a: b\n": "1:8: a second `:` cannot stand here: put the text in quotes, or correct the indentation",
     "budgets:\n\tsteps: 3\n": "2:1: this character cannot stand here: put the value in quotes, and indent with spaces, not tabs",
     "prompt: |\n\tHello\n": "2:1: a tab cannot indent YAML: use spaces",
     "name: @me\n": "1:7: this character cannot stand here: put the value in quotes, and indent with spaces, not tabs",
@@ -148,3 +153,33 @@ def test_a_file_that_cannot_be_read_is_a_problem_like_any_other(tmp_path: Path) 
     with pytest.raises(BadDocument) as caught:
         load(kind, tmp_path / "gone.yaml", "gone.yaml")
     assert str(caught.value) == "gone.yaml:1:1: the file cannot be read: No such file or directory"
+
+
+class Pool(msgspec.Struct, forbid_unknown_fields=True):
+    size: int = 1
+    names: tuple[str, ...] = ()
+
+
+def test_data_of_the_settings_may_be_text_and_every_part_that_does_not_fit_is_named() -> None:
+    assert fit({"a": {"size": "3", "names": "x, y"}}, dict[str, Pool], "pools") == {"a": Pool(3, ("x", "y"))}
+    with pytest.raises(Invalid) as refused:
+        fit({"a": {"size": "many"}, "b": {"nmaes": ["x"]}}, dict[str, Pool], "pools")
+    assert refused.value.code == "invalid_settings"
+    assert sorted(refused.value.message.splitlines()) == [
+        "pools.a.size in the settings: expected `int`, got `str`",
+        "pools.b in the settings: unknown field 'nmaes' (did you mean 'names'?)",
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_folder_that_may_not_be_looked_into_is_a_problem_like_any_other() -> None:
+    folder = Path(tempfile.mkdtemp())
+    (folder / "agents").mkdir()
+    (folder / "agents" / "a.yaml").write_text("name: a\n")
+    try:
+        for place, why in ((folder / "agents", "it cannot be read: permission denied"), (folder, "the folder cannot be read")):
+            with as_nobody():
+                found = scan(Kind(name="agents", type=AgentSpec, paths=(place,)), {})
+            assert [problem.message for problem in found.problems] == [why]
+    finally:
+        shutil.rmtree(folder)

@@ -115,5 +115,5 @@ async def test_a_server_that_does_not_answer_is_one_sentence() -> None:
     with pytest.raises(Unavailable) as refused:
         async with Ownership(db).hold():
             pass
-    assert refused.value.message == "the database refuses: it cannot be reached (ConnectionRefusedError)"
+    assert refused.value.message == "the database refuses: it cannot be reached: nothing listens there"
     await db.close()

@@ -44,5 +44,5 @@ def test_a_cost_budget_needs_prices_which_the_settings_may_give_and_then_it_hold
 
 def test_a_price_that_does_not_fit_keeps_the_server_from_starting_and_is_named(tmp_path, serve):
     (tmp_path / "agentrt.yaml").write_text('prices:\n  "openai/*": {inptu: 1}\n')
-    with pytest.raises(AssertionError, match=r"prices.openai/\* in the settings: .*`inptu`"), serve(**QUIET):
+    with pytest.raises(AssertionError, match=r"prices.openai/\* in the settings: .*'inptu' .did you mean"), serve(**QUIET):
         pass

@@ -49,6 +49,7 @@ def openai_error(answer, status, code):
         (b'{"input": "  "}', 400, "empty_input", "input"),
         (b'{"input": "x", "messages": []}', 400, "invalid_request", "input"),
         (b'{"messages": []}', 400, "empty_messages", "messages"),
+        (b'{"messages": [{"role": "user"}]}', 400, "invalid_request", "messages[0].content"),
         (b'{"messages": [{"role": "tool", "content": "x"}]}', 400, "invalid_request", "messages[0].role"),
         (b'{"input": "x", "inptu": "x"}', 400, "invalid_request", "inptu"),
         (b'{"input": "x", "mode": "fast"}', 400, "invalid_request", "mode"),
@@ -79,6 +80,11 @@ def test_a_run_that_cannot_be_started_says_why(api, body, status, code, param):
         ("GET", "/runs?limit=many", 400, "invalid_request"),
         ("GET", "/runs?status=done", 400, "invalid_request"),
         ("GET", "/runs?after=nonsense", 400, "invalid_request"),
+        ("GET", "/runs?stauts=failed", 400, "unknown_parameter"),
+        ("GET", "/sessions?offset=20", 400, "unknown_parameter"),
+        ("GET", "/runs?status=failed&status=completed", 400, "repeated_parameter"),
+        ("GET", f"/runs/{NO_RUN}/events?from=3", 400, "unknown_parameter"),
+        ("DELETE", "/sessions/nobody?Force=true", 400, "unknown_parameter"),
         ("GET", "/runs?agent=a%00b", 400, "invalid_address"),
         ("GET", "/sessions/a%00b", 400, "invalid_address"),
         ("GET", "/sessions/nobody", 404, "session_not_found"),
@@ -96,6 +102,14 @@ def test_what_is_not_there_or_makes_no_sense_is_a_problem(api, method, path, sta
     assert ("allow" in answer.headers) == (status == 405)
 
 
+def test_every_list_has_the_same_shape(api):
+    run = api.post("/runs?wait=30", json={"input": "Say hello!", "session_id": "shape"}).json()["id"]
+    of_run = (f"/runs/{run}/steps", f"/runs/{run}/artifacts")
+    for path in ("/runs", "/sessions", "/sessions/shape/messages", *of_run, "/mcp-servers", "/v1/files"):
+        listed = api.get(path).json()
+        assert listed.keys() == {"object", "data", "has_more", "first_id", "last_id"} and listed["object"] == "list", path
+
+
 @pytest.mark.parametrize(
     ("method", "path", "content", "status", "code"),
     [
@@ -104,6 +118,9 @@ def test_what_is_not_there_or_makes_no_sense_is_a_problem(api, method, path, sta
         ("POST", "/v1/audio/speech", b"{}", 404, "not_found"),
         ("GET", "/v1/chat/completions", None, 405, "method_not_allowed"),
         ("GET", "/v1/models/nobody", None, 404, "model_not_found"),
+        ("GET", "/v1/files?limit=0", None, 400, "invalid_request"),
+        ("GET", "/v1/files?limit=10001", None, 400, "invalid_request"),
+        ("GET", "/v1/files?after=nonsense", None, 400, "invalid_request"),
         ("POST", "/v1/chat/completions", b"{", 400, "invalid_json"),
         ("POST", "/v1/chat/completions", json.dumps(CHAT | {"model": "gpt-4"}).encode(), 400, "provider_not_configured"),
         ("POST", "/v1/chat/completions", json.dumps(CHAT | {"model": "defualt"}).encode(), 404, "model_not_found"),
@@ -114,7 +131,7 @@ def test_under_v1_it_is_openais_error(api, method, path, content, status, code):
 
 
 @pytest.mark.parametrize("path", ["/runs", "/v1/chat/completions"])
-@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", ""])
 def test_a_body_that_is_not_declared_as_json_starts_nothing(api, path, media_type):
     """A web page could send it from anybody's browser without being asked."""
     headers = {"content-type": media_type} if media_type else {}

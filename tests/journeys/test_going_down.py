@@ -100,7 +100,7 @@ def test_a_step_in_flight_reaches_its_outcome_within_the_grace_period(world, con
         thread.join(30)
         assert ending == [0]
     with world(AGENTRT_MODULES__MCP_REGISTRY="false") as server:
-        ended = connect(server).get(f"/runs/{run['id']}").json()
         events = story(connect(server), run["id"])
+        ended = connect(server).get(f"/runs/{run['id']}").json()
     assert ended["output"]["text"] == "finished in time"
     assert "model_failed" not in types(events) and len(upstream.chats) == 1

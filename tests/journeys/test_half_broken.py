@@ -51,6 +51,37 @@ def test_a_default_model_that_nobody_knows_is_passed_over_aloud(serve, connect):
         assert connect(server).post("/runs?wait=30", json={"input": "Say hello!"}).json()["provider"] == "offline"
 
 
+def test_a_default_model_may_be_a_bare_id_as_callers_may_name_one(serve, connect):
+    with serve(DEFAULT_MODEL="claude-sonnet-5-5", ANTHROPIC_API_KEY="sk-test", OPENAI_API_KEY="sk-test", **QUIET) as server:
+        health = connect(server).get("/health").json()
+        assert health["default_agent"]["model"] == "anthropic/claude-sonnet-5-5"
+        assert "default uses anthropic/claude-sonnet-5-5: DEFAULT_MODEL says so" in server.log
+        assert health["modules"]["configs"]["status"] == "ok"
+
+
+def test_agent_means_whichever_agent_is_the_default_one_everywhere(serve, connect):
+    with serve(AGENT_NAME="code-executor", AGENTRT_MODULES__MCP_REGISTRY="false") as server:
+        api = connect(server)
+        chat = {"model": "agent", "messages": [{"role": "user", "content": "Say hello!"}]}
+        asked = api.post("/v1/chat/completions", json=chat).headers["x-run-id"]
+        started = api.post("/runs?wait=30", json={"agent": "agent", "input": "Say hello!"}).json()["id"]
+        assert [api.get(f"/runs/{run}").json()["agent"] for run in (asked, started)] == ["code-executor", "code-executor"]
+        cards = [api.get(f"/v1/models/{name}").json()["agentrt"] for name in ("agent", "code-executor", "default")]
+        assert [card["aliases"] for card in cards] == [["agent"], ["agent"], []]
+
+
+def test_a_default_agent_that_is_not_there_is_named_with_those_that_are(serve, connect):
+    with serve(AGENT_NAME="defualt", **QUIET) as server:
+        assert "no agent has this name; there are code-executor, default" in server.log
+
+
+def test_a_module_that_nobody_has_is_named(serve):
+    with serve(**QUIET) as server:
+        assert "modules.unknown" not in server.log
+    with serve(**QUIET, AGENTRT_MODULES__MCP_SERVR="false") as server:
+        assert "modules.unknown" in server.log and "mcp_servr" in server.log
+
+
 def test_a_full_disk_is_a_503_and_nothing_is_lost_once_there_is_room(serve, connect, provider, upstream, configured, tmp_path):
     env = configured(provider, tmp_path)
     with serve(**env, **QUIET) as server:

@@ -2,6 +2,11 @@ import pytest
 
 from agentrt.settings import SettingsInvalid
 
+UNREADABLE = (
+    "its host and port cannot be read: expected postgresql://USER:PASSWORD@HOST:PORT/NAME,"
+    " with %2F for / and %23 for # in a password"
+)
+
 
 @pytest.mark.parametrize(
     ("said", "meant"),
@@ -38,6 +43,8 @@ def test_what_the_driver_cannot_do_is_dropped_with_notice(load):
         ("sqlite://", "a database in memory keeps nothing: name a file, as in sqlite:///agentrt.db"),
         ("sqlite:///:memory:", "a database in memory keeps nothing: name a file, as in sqlite:///agentrt.db"),
         ("sqlite://kept/a.db", "a SQLite address has three slashes before a relative path and four before an absolute one"),
+        ("postgres://u:hunter2@h:port/db", UNREADABLE),
+        ("postgres://u:hunter2/#@h/db", UNREADABLE),
         ("postgres://u:hunter2@h", "the address names no database: expected postgresql://USER:PASSWORD@HOST/NAME"),
     ],
 )

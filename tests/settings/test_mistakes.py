@@ -1,8 +1,14 @@
 """Every mistake is one sentence that begins with where it was written."""
 
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
 import pytest
 
-from agentrt.settings import SettingsInvalid
+from agentrt.settings import SettingsInvalid, load_settings
+from fixtures.nobody import as_nobody
 
 
 def refused(load, **said: object) -> str:
@@ -112,6 +118,43 @@ def test_a_file_that_is_not_text_or_not_there(load, tmp_path):
     (tmp_path / "agentrt.yaml").unlink()
     (tmp_path / ".env").write_bytes(b"A=\xff\n")
     assert refused(load) == ".env cannot be read: it is not UTF-8"
+
+
+def test_a_home_that_nobody_has(load, tmp_path):
+    gone = "~nobody-of-this-name/x: the home ~nobody-of-this-name is not known"
+    assert refused(load, flags={"data_dir": "~nobody-of-this-name/x"}) == f"--data-dir: {gone}"
+    assert refused(load, AGENTRT_CONFIG_FILE="~nobody-of-this-name/x") == f"the settings file {gone}"
+    assert refused(load, DATABASE_URL="sqlite:///~nobody-of-this-name/x") == f"environment variable DATABASE_URL: {gone}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_folder_that_this_user_may_not_look_into(load, tmp_path):
+    folder = Path(tempfile.mkdtemp())
+    hidden = folder / "hidden"
+    (hidden / "agents").mkdir(parents=True, mode=0o700)
+    hidden.chmod(0o700)
+    folder.chmod(0o755)
+    try:
+        with as_nobody():
+            for name in ("settings", "config", "mcp_config", "skills"):
+                with pytest.raises(SettingsInvalid, match=f"{hidden}/agents cannot be read: permission denied$"):
+                    load_settings({name: f"{hidden}/agents"}, {}, folder)
+            with pytest.raises(SettingsInvalid, match=f"{hidden}/.env cannot be read: permission denied$"):
+                load_settings({}, {}, hidden)
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_an_origin_is_more_than_a_name(load):
+    assert load(AGENTRT_ALLOWED_ORIGINS="http://localhost:3000, tauri://localhost").allowed_origins == (
+        "http://localhost:3000",
+        "tauri://localhost",
+    )
+    sentence = "expected origins such as http://localhost:3000, got 'localhost:3000'"
+    assert (
+        refused(load, AGENTRT_ALLOWED_ORIGINS="*,localhost:3000") == f"environment variable AGENTRT_ALLOWED_ORIGINS: {sentence}"
+    )
+    assert refused(load, yaml="allowed_origins: ['localhost:3000']\n") == f"agentrt.yaml:1:18: {sentence}"
 
 
 def test_a_flag(load):

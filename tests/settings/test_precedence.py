@@ -110,6 +110,16 @@ def test_without_a_data_folder_the_users_own_is_taken(tmp_path):
     assert settings.data_dir.is_absolute()
 
 
+def test_beside_the_data_of_make_run_commands_mean_that_data(tmp_path):
+    (tmp_path / "data").mkdir()
+    assert load_settings({}, {}, tmp_path).data_dir != tmp_path / "data", "somebody else's folder"
+    (tmp_path / "data" / "agentrt.db").touch()
+    settings = load_settings({}, {}, tmp_path)
+    assert settings.data_dir == tmp_path / "data"
+    assert settings.database_url == f"sqlite+aiosqlite:///{tmp_path}/data/agentrt.db"
+    assert load_settings({}, {"AGENTRT_DATA_DIR": "other"}, tmp_path).data_dir == tmp_path / "other"
+
+
 def test_a_new_data_folder_is_its_owner_s_alone_and_one_that_is_there_stays_as_it_is(tmp_path):
     make_data_folder(tmp_path / "new")
     (tmp_path / "shared").mkdir(mode=0o755)

@@ -7,12 +7,11 @@ import socket
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from agentrt.kernel import AgentrtError, lookup
+from agentrt.kernel import AgentrtError, Invalid, lookup
 from agentrt.settings import Settings, exposure
 
 from .client import Server, Silent
@@ -52,8 +51,8 @@ def sources(settings: Settings) -> Check:
 def data_folder(settings: Settings) -> Check:
     """Whether the data folder, or the first parent that exists, can be written, and how much room there is."""
     folder = settings.data_dir
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not there.is_dir():
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    if not os.path.isdir(there):
         return Check("data folder", "fail", f"{there} is not a folder", "name another one with --data-dir")
     if not os.access(there, os.W_OK | os.X_OK):
         return Check("data folder", "fail", f"{there} cannot be written", "name another one with --data-dir")
@@ -114,20 +113,19 @@ async def database(settings: Settings) -> Check:
 
 def not_yet_made(settings: Settings) -> bool:
     """Whether the database is an embedded one whose file the first start will make."""
-    return settings.database_url.startswith("sqlite") and not Path(settings.database_url.partition(":///")[2]).exists()
+    return settings.database_url.startswith("sqlite") and not os.path.exists(settings.database_url.partition(":///")[2])
 
 
 def providers(settings: Settings) -> Iterator[Check]:
     """Which model providers are configured: names of variables, never their values."""
+    from agentrt.configs import fit
     from agentrt.providers import HOW_TO_CONFIGURE, ProviderEntry, entries_from, own_wires
 
     try:
-        given = own_wires(settings.providers)
-        own = {name: msgspec.convert(entry, ProviderEntry, strict=False) for name, entry in given.items()}
-    except msgspec.ValidationError as exc:
-        yield Check("providers", "fail", f"settings, providers: {exc}", "correct agentrt.yaml or AGENTRT_PROVIDERS__…")
+        entries = entries_from(settings.env, fit(own_wires(settings.providers), dict[str, ProviderEntry], "providers"))
+    except Invalid as exc:
+        yield Check("providers", "fail", exc.message, "correct agentrt.yaml or AGENTRT_PROVIDERS__…")
         return
-    entries = entries_from(settings.env, own)
     wanted = {name: entry for name, entry in entries.items() if entry.configured and entry.wire != "offline"}
     for name, entry in wanted.items():
         yield Check(f"provider {name}", "ok", _how(entry, settings))
@@ -176,8 +174,9 @@ def _seen(one: dict[str, Any]) -> Check:
     name, state = f"mcp {one['name']}", one["state"]
     if state == "connected":
         return Check(name, "ok", f"connected, {counted(len(one['tools']), 'tool')}")
-    detail = f"{state}: {one['last_error']}" if one.get("last_error") else state
-    return Check(name, "note" if state in {"disabled", "connecting"} else "warn", detail, one.get("suggestion") or "")
+    todo = one.get("suggestion") or ""
+    detail = f"{state}: {one['last_error'].removesuffix(f'; {todo}')}" if one.get("last_error") else state
+    return Check(name, "note" if state in {"disabled", "connecting"} else "warn", detail, todo)
 
 
 def modules(health: dict[str, Any] | None) -> list[Check]:

@@ -3,9 +3,7 @@
 import asyncio
 from typing import Any
 
-import msgspec
-
-from agentrt.kernel import AgentrtError
+from agentrt.kernel import AgentrtError, Invalid
 from agentrt.settings import Settings
 
 from .checks import Check
@@ -20,12 +18,13 @@ async def containers(settings: Settings, health: dict[str, Any] | None) -> Check
         return Check("containers", "note", "switched off (modules: containers)")
     if health is not None:
         return _seen((health.get("modules") or {}).get("containers") or {})
+    from agentrt.configs import fit
     from agentrt.containers import ContainerOptions, Images, choose_engine
 
     try:
-        options = msgspec.convert(settings.containers, ContainerOptions, strict=False)
-    except msgspec.ValidationError as exc:
-        return Check("containers", "fail", f"settings, containers: {exc}", "correct agentrt.yaml or AGENTRT_CONTAINERS__…")
+        options = fit(settings.containers, ContainerOptions, "containers")
+    except Invalid as exc:
+        return Check("containers", "fail", exc.message, "correct agentrt.yaml or AGENTRT_CONTAINERS__…")
     folder = settings.data_dir / "containers"
     try:
         async with asyncio.timeout(PROBE_S):
@@ -45,7 +44,8 @@ def _seen(module: dict[str, Any]) -> Check:
         return Check("containers", "note", str(detail))
     if not detail.get("engine"):
         return Check("containers", "note" if status in ("off", "starting") else "warn", str(detail.get("reason") or status))
-    said = f"{detail['engine']} {detail.get('version') or ''}, image {detail.get('image')}"
+    image = detail.get("image")
+    said = f"{detail['engine']} {detail.get('version') or ''}, {'image ready' if image == 'ready' else image}"
     if reason := detail.get("reason"):
         return Check("containers", "warn", f"{said}: {reason}")
     return Check("containers", "ok" if status == "ok" else "note", said)

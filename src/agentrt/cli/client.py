@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import click
 import httpx2
@@ -32,12 +32,20 @@ class Silent(click.ClickException):
 def server_url(settings: Settings, named: str | None) -> tuple[str, bool]:
     """The address of the server, and whether somebody named it (else it follows from the configured address)."""
     if url := named or settings.env.get("AGENTRT_URL"):
-        if not url.startswith(("http://", "https://")):
+        if not _is_address(url):
             source = "--url" if named else "AGENTRT_URL"
-            raise click.UsageError(f"{source}: expected an address that begins with http:// or https://, got {url!r}")
-        return url.rstrip("/"), True
+            raise click.UsageError(f"{source}: expected an address such as http://127.0.0.1:8080, got {url!r}")
+        return url.rstrip("/").removesuffix("/v1"), True  # what other programs are told ends so
     host = ANY_HOST.get(settings.host, settings.host)
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}", False
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no port, or half an IPv6 address
+        return False
 
 
 def connect(said: dict[str, Any]) -> "Server":

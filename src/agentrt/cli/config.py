@@ -20,9 +20,9 @@ def config() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs: JSON.")
 @click.pass_context
 def check_(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> None:
-    """Check agents, MCP servers, offline rules and settings; a folder stands for its *.yaml files.
+    """Check agents, MCP servers, offline rules and settings.
 
-    Every problem is a line FILE:LINE:COLUMN: MESSAGE. Exit code 1 when there is one.
+    A folder stands for its *.yaml files. Every problem is a line FILE:LINE:COLUMN: MESSAGE. Exit code 1 when there is one.
     """
     found = check_documents(files)
     if as_json:

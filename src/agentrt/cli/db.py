@@ -38,7 +38,10 @@ def upgrade(**said: Any) -> None:
 @flags("data_dir", "settings")
 @click.pass_context
 def check(ctx: click.Context, **said: Any) -> None:
-    """Say whether the database has the newest schema; exit code 1 where it has not."""
+    """Say whether the database has the newest schema.
+
+    Exit code 1 where it has not.
+    """
     settings = read_settings(said)
     state = asyncio.run(_state(settings))
     click.echo(f"{settings.shown_database} {SAID[state]}")

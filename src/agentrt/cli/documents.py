@@ -1,17 +1,19 @@
 """The operator's files, whatever their kind: which kind one is, and what is wrong with it."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from agentrt.agents import AgentSpec, check
-from agentrt.configs import BadDocument, Kind, files_of, load, parse, scan
+from agentrt.configs import BadDocument, Kind, files_of, fit, load, parse, scan, why_nothing
+from agentrt.kernel import Invalid
 from agentrt.mcp_registry import McpServers
 from agentrt.providers import OfflineRules
-from agentrt.settings import SettingsInvalid, read_settings_file
+from agentrt.settings import Leaf, Options, SettingsInvalid, load_settings, read_settings_file
 
 KINDS: dict[str, Any] = {"agent": AgentSpec, "mcp": McpServers, "offline": OfflineRules}
 _MARKS = {"mcpServers": "mcp", "rules": "offline"}
@@ -31,21 +33,50 @@ def check_documents(paths: Iterable[Path]) -> Checked:
     for path in paths:
         files = [file for _, file in files_of(_kind("agent", path))]
         if not files:
-            problems.append(f"{path}: " + ("the folder holds no *.yaml file" if path.is_dir() else "there is no such file"))
+            problems.append(f"{path}: {why_nothing(path)}")
         for file in files:
             by_kind[_sort_of(file)].append(file)
     good = 0
     for file in by_kind.pop("settings", ()):
-        try:
-            read_settings_file(file)
-            good += 1
-        except SettingsInvalid as exc:
-            problems.append(exc.message)
+        found = _settings_problems(file)
+        good += not found
+        problems += found
     for sort, files in by_kind.items():
-        found = scan(_kind(sort, *files), {})
-        good += len(found.loaded)
-        problems += map(str, sorted(found.problems))
+        seen = scan(_kind(sort, *files), {})
+        good += len(seen.loaded)
+        problems += map(str, sorted(seen.problems))
     return Checked(good, tuple(problems))
+
+
+def _settings_problems(file: Path) -> list[str]:
+    """What would keep a server with this settings file from starting."""
+    from agentrt.containers import ContainerOptions
+    from agentrt.providers import Abilities, Price, ProviderEntry, own_wires
+
+    try:
+        settings, leaves = load_settings({"settings": str(file)}, {}, file.absolute().parent), read_settings_file(file)
+    except SettingsInvalid as exc:
+        return [exc.message]
+    problems: list[str] = []
+    for name, given, of in (
+        ("providers", own_wires(settings.providers), dict[str, ProviderEntry]),
+        ("models", settings.models, dict[str, Abilities]),
+        ("prices", settings.prices, dict[str, Price]),
+        ("containers", settings.containers, ContainerOptions),
+    ):
+        try:
+            fit(given, of, name)
+        except Invalid as exc:
+            problems += [_placed(problem, leaves) for problem in exc.message.splitlines()]
+    return problems
+
+
+def _placed(problem: str, leaves: Sequence[Leaf]) -> str:
+    """A problem that begins with the setting's name, with the first place in the file that says something there."""
+    name = problem.partition(" in the settings")[0]
+    written = {".".join(leaf.place): leaf.source for leaf in leaves}
+    place = next((source for setting, source in written.items() if setting.startswith(name) or name.startswith(setting)), "")
+    return f"{place}: {problem}" if place else problem
 
 
 def read_mcp_servers(path: Path) -> McpServers:
@@ -67,4 +98,9 @@ def _sort_of(file: Path) -> str:
         keys = parse(file.read_bytes(), dict[str, Any], file.name).value
     except (BadDocument, OSError):
         return "agent"
-    return next((sort for mark, sort in _MARKS.items() if mark in keys), "agent")
+    for key in keys if "name" not in keys else ():
+        if key not in AgentSpec.__struct_fields__ and key in Options.__struct_fields__:
+            return "settings"
+        if near := get_close_matches(key, _MARKS, 1, 0.75):  # misspelt it is still no agent
+            return _MARKS[near[0]]
+    return "agent"

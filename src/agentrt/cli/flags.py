@@ -7,15 +7,19 @@ from typing import Any
 
 import click
 
-from agentrt.settings import Settings, load_settings
+from agentrt.settings import Settings, SettingsInvalid, load_settings
 
 Decorator = Callable[[Any], Any]
 
 _OPTIONS: dict[str, Decorator] = {
-    "addr": click.option("--addr", metavar="HOST:PORT", help="Where to listen [127.0.0.1:8080]; `:8080` means every address."),
+    "addr": click.option(
+        "--addr", metavar="HOST:PORT", help="Where the server listens [127.0.0.1:8080]; `:8080` means every address."
+    ),
     "config": click.option("--config", metavar="PATH", help="Agent file, or a folder of them [configs/agents/]."),
     "mcp_config": click.option("--mcp-config", metavar="FILE", help="MCP servers [configs/mcp/servers.yaml]."),
-    "data_dir": click.option("--data-dir", metavar="FOLDER", help="Where everything is kept [this user's data folder]."),
+    "data_dir": click.option(
+        "--data-dir", metavar="FOLDER", help="Where everything is kept [./data where that holds data, else this user's own]."
+    ),
     "settings": click.option("--settings", metavar="FILE", help="Settings file [agentrt.yaml]."),
     "allow_unauthenticated": click.option(
         "--allow-unauthenticated",
@@ -48,4 +52,8 @@ def as_json(function: Any) -> Any:
 
 def read_settings(said: dict[str, Any]) -> Settings:
     """The settings in force with what was said on the command line."""
-    return load_settings({name: value for name, value in said.items() if name != "url"}, os.environ, Path.cwd())
+    try:
+        here = Path.cwd()
+    except OSError as exc:
+        raise SettingsInvalid(f"the working directory cannot be used ({exc.strerror}): change to another one") from exc
+    return load_settings({name: value for name, value in said.items() if name != "url"}, os.environ, here)

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from agentrt.kernel import Invalid
-from agentrt.settings import Settings, SettingsInvalid, make_data_folder
+from agentrt.settings import make_data_folder
 
 from .flags import as_json, flags, read_settings
 from .terminal import local_time, note, table, write_json
@@ -37,7 +37,10 @@ def image() -> None:
 @engine_option
 @flags("data_dir", "settings")
 def build(base: str, fresh: bool, **said: Any) -> None:
-    """Build the image with the packages that the settings name (containers.packages)."""
+    """Build the image that code runs on.
+
+    Its packages are those of the settings (containers.packages).
+    """
     tag = asyncio.run(_build(said, base, fresh))
     click.echo(tag)
 
@@ -93,22 +96,15 @@ async def _remove(said: dict[str, Any], tags: tuple[str, ...]) -> list[str]:
 
 async def _images(said: dict[str, Any]) -> "Images":
     """The images of the engine that was named, else of the one that the settings choose."""
+    from agentrt.configs import fit
     from agentrt.containers import ContainerOptions, Images, choose_engine
 
     engine = said.pop("engine")
     settings = read_settings(said)
-    options = _options(settings, ContainerOptions, engine)
+    options = fit(settings.containers | ({"engine": engine} if engine else {}), ContainerOptions, "containers")
     if options.engine == "none":
         raise Invalid("containers.engine is none in the settings: name one with --engine")
     folder = settings.data_dir / "containers"
     name = options.engine if options.engine != "auto" else (await choose_engine(options, folder)).name
     make_data_folder(settings.data_dir)
     return Images(folder / "images", options, name)
-
-
-def _options(settings: Settings, of: Any, engine: str | None) -> Any:
-    given = settings.containers | ({"engine": engine} if engine else {})
-    try:
-        return msgspec.convert(given, of, strict=False)
-    except msgspec.ValidationError as exc:
-        raise SettingsInvalid(f"containers in the settings: {exc}", param="containers") from exc

@@ -1,8 +1,11 @@
 """The command `agentrt`: its sub-commands, and how every ending becomes an exit code (0 well, 1 not, 2 wrong usage)."""
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import click
 from click.exceptions import NoSuchCommand
@@ -61,20 +64,41 @@ def commands() -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Carry out one command line and say how it ended: 0, 1, or 2 where what was typed (or set) cannot be used."""
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
+    _ready_streams()
     try:
-        return commands.main(args=args, prog_name="agentrt", standalone_mode=False) or 0
+        return commands.main(args=args, prog_name="agentrt", standalone_mode=False, color=_color()) or 0
     except click.ClickException as exc:
         exc.show()
         return exc.exit_code
-    except SettingsInvalid as exc:
-        return _say(exc.message, USAGE)
     except AgentrtError as exc:
-        return _say(exc.message, FAILED)
+        unusable = isinstance(exc, SettingsInvalid) or exc.code == SettingsInvalid.default_code
+        return _say(exc.message, USAGE if unusable else FAILED)
     except click.Abort:
         return _say("", FAILED)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EIO) or exc.filename:
+            raise
+        sys.stdout = _nothing("w")  # what waits to be written would fail once more at the end
+        return _say(f"the output cannot be written: {(exc.strerror or str(exc)).lower()}", FAILED)
+
+
+def _ready_streams() -> None:
+    """Streams that were closed (`>&-`) become empty ones, and characters that a stream does not know become question marks."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, _nothing(mode))
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _nothing(mode: str) -> Any:
+    return open(os.devnull, mode)  # it stays open as long as the process
+
+
+def _color() -> bool | None:
+    """False where the person wants none, or the terminal knows none; None leaves it to where the output goes."""
+    return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
 
 
 def _say(message: str, code: int) -> int:

@@ -20,6 +20,7 @@ from .client import Server, Silent, server_url
 from .flags import SERVER
 from .terminal import note, status
 
+OWN = ("config", "mcp_config", "data_dir", "log__level")  # what only a server of one's own can be told
 START_S = 60.0
 STOP_S = 15.0
 _PR_SET_PDEATHSIG = 1
@@ -34,6 +35,8 @@ def any_server(settings: Settings, said: dict[str, Any]) -> Iterator[Server]:
     url, named = server_url(settings, said.get("url"))
     with Server(url) as server:
         if server.health() is not None:
+            if idle := [_flag(name) for name in OWN if said.get(name)]:
+                note(f"the server at {url} answers, so {', '.join(idle)} has no effect")
             yield server
             return
     if named:

@@ -19,19 +19,26 @@ ENDED = 409
 
 
 @click.command()
-@click.argument("question", metavar="TEXT")
+@click.argument("words", metavar="TEXT", nargs=-1, required=True)
 @click.option("--agent", metavar="NAME", help="The agent [the default one].")
 @click.option("--model", metavar="MODEL", help="Another model than the agent's, as PROVIDER/MODEL.")
-@click.option("--mode", type=click.Choice(["interactive", "autonomous"]), help="interactive ends with the first answer.")
+@click.option(
+    "--mode",
+    type=click.Choice(["interactive", "autonomous"]),
+    help="Another mode than the agent's.",
+)
 @click.option("--session", metavar="ID", help="The session that the run continues.")
 @click.option("--json", "as_json", is_flag=True, help="Every event as one line of JSON, instead of the answer.")
 @flags("url", *SERVER)
 @click.pass_context
-def run(ctx: click.Context, question: str, agent: str | None, model: str | None, as_json: bool, **said: Any) -> None:
+def run(ctx: click.Context, words: tuple[str, ...], agent: str | None, model: str | None, as_json: bool, **said: Any) -> None:
     """Ask an agent once; TEXT may be `-` for standard input.
 
     The answer goes to standard output, tools and remarks to standard error. Exit code 0 when the run completed.
     """
+    if len(words) != 1:
+        raise click.UsageError("TEXT is one argument: put it in quotes")
+    (question,) = words
     # an argument that is not UTF-8 comes with half characters, which JSON cannot carry
     text = sys.stdin.read() if question == "-" else question.encode(errors="surrogateescape").decode(errors="replace")
     if not text.strip():
@@ -39,7 +46,7 @@ def run(ctx: click.Context, question: str, agent: str | None, model: str | None,
     wanted = {"agent": agent, "model": model, "mode": said.pop("mode"), "session_id": said.pop("session")}
     with any_server(read_settings(said), said) as server:
         with status("starting the run"):
-            view = server.post("/runs", {"mode": "interactive", "input": text} | {k: v for k, v in wanted.items() if v})
+            view = server.post("/runs", {"input": text} | {k: v for k, v in wanted.items() if v})
         if not as_json:
             note(f"{view['id']}  agent {view['agent']}, model {model_name(view)}")
         ctx.exit(watch_run(server, view["id"], as_json=as_json, cancel=True))

@@ -1,6 +1,7 @@
 """`agentrt sandbox`: containers that code runs in, of a running server."""
 
 import math
+import signal
 import sys
 from codeop import compile_command
 from collections.abc import Callable, Iterator
@@ -80,7 +81,10 @@ def exec_(
     as_json: bool,
     **said: Any,
 ) -> None:
-    """Execute CODE (`-` reads it from standard input); exits with its exit code."""
+    """Execute CODE, and exit with its exit code.
+
+    `-` reads CODE from standard input.
+    """
     if len(words) != 1:
         raise click.UsageError("CODE is one argument, in quotes; a sandbox is named by --in")
     (code,) = words
@@ -103,12 +107,18 @@ def _sandbox(server: Server, sandbox_id: str | None, session: str | None) -> Ite
     elif session is not None:
         yield server.post("/sandboxes", {"session": session})["id"]
     else:
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, _leave)  # the terminal was closed, say: that is no reason to leave the sandbox behind
         id_ = server.post("/sandboxes")["id"]
         try:
             yield id_
         finally:
             with suppress(Refused):  # it ended by itself
                 server.delete(f"/sandboxes/{quoted(id_)}", files="true")
+
+
+def _leave(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 @sandbox.command()
@@ -203,7 +213,10 @@ def _write(file: Path, pieces: Iterator[bytes]) -> None:
 @as_json
 @shared
 def logs(sandbox_id: str, as_json: bool, **said: Any) -> None:
-    """What was executed in it lately; `agentrt runs show RUN` tells more of each."""
+    """What was executed in it lately.
+
+    `agentrt runs show RUN` tells more of each.
+    """
     with server_of(said) as server:
         page = server.get(f"/sandboxes/{quoted(sandbox_id)}/log")
     if as_json:
@@ -244,7 +257,10 @@ def show(sandbox_id: str, as_json: bool, **said: Any) -> None:
 @shared
 @click.pass_context
 def rm(ctx: click.Context, sandbox_ids: tuple[str, ...], files: bool, **said: Any) -> None:
-    """End sandboxes with all that runs in them; their files stay for the session's next one."""
+    """End sandboxes with all that runs in them.
+
+    Their files stay for the session's next one.
+    """
     refused = 0
     with server_of(said) as server:
         for id_ in sandbox_ids:
@@ -262,7 +278,10 @@ def rm(ctx: click.Context, sandbox_ids: tuple[str, ...], files: bool, **said: An
 @as_json
 @shared
 def gc(as_json: bool, **said: Any) -> None:
-    """Delete the workspaces that nobody has used for as long as the settings keep them."""
+    """Delete workspaces that nobody has used for long.
+
+    How long the settings say: containers.keep_workspaces_s.
+    """
     with server_of(said) as server:
         done = server.post("/sandboxes/gc")
     if as_json:

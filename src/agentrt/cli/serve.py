@@ -34,7 +34,7 @@ def serve(ctx: click.Context, **said: Any) -> None:
 def _announcement(app: "Application", url: str, settings: Settings) -> str:
     agent, model, skipped = app.default_model()
     if not model:
-        skipped, why = (), f"{', '.join(skipped)}; /health names the problem"
+        skipped, why = (), ", ".join(skipped)
     else:
         why = _why(model, skipped, settings.default_model)
     return banner(
@@ -50,7 +50,7 @@ def _announcement(app: "Application", url: str, settings: Settings) -> str:
 
 
 def _why(model: str, skipped: tuple[str, ...], wanted: str | None) -> str:
-    if wanted and model in (wanted, f"openai/{wanted}"):
+    if wanted and wanted in (model, model.partition("/")[2]):
         return "DEFAULT_MODEL says so"
     if model.startswith("offline/"):
         return "no provider is configured, so the embedded offline model answers" if skipped else "the agent's file names it"

@@ -22,7 +22,7 @@ def skills() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs: JSON.")
 @flags("settings")
 def list_(as_json: bool, **said: Any) -> None:
-    """List the skills that agents can choose from, each with what it is for."""
+    """List the skills that agents can choose from."""
     folder = read_settings(said).skills
     found = find_skills(folder)
     if as_json:
@@ -40,9 +40,10 @@ def list_(as_json: bool, **said: Any) -> None:
 @flags("settings")
 @click.pass_context
 def check(ctx: click.Context, folders: tuple[Path, ...], **said: Any) -> None:
-    """Check skills: FOLDERS that hold a SKILL.md or skills; without any, the server's skills folder.
+    """Check whether skills follow the format.
 
-    Warnings are told, and such skills are used all the same. Exit code 1 where one cannot be used.
+    FOLDERS hold a SKILL.md, or skills; without any it is the server's skills folder. Warnings are told, and such skills are used
+    all the same. Exit code 1 where one cannot be used.
     """
     good, bad = _look(folders or (read_settings(said).skills,))
     for skill in good:

@@ -13,6 +13,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+GAP, LAST = 2, 20  # characters between columns, and of the last one
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -58,22 +59,30 @@ def console(*, stderr: bool = False) -> "Console":
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns for a person; where standard output is no terminal, lines with tabs, whole and without headings."""
+    """Columns for a person; where standard output is no terminal, lines with tabs, whole and without headings.
+
+    Only the last column gives way, to `LAST` characters: ids are there to be copied. A terminal that is narrower still breaks
+    the lines.
+    """
     if not sys.stdout.isatty():
         for row in rows:
             click.echo("\t".join(one_line(cell, 1000) for cell in row))
         return
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for number, heading in enumerate(headings):
-        # only the last column gives way on a narrow terminal: ids are there to be copied
-        widest = max([len(heading), *(len(row[number]) for row in rows)]) if number < len(headings) - 1 else None
-        grid.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=widest)
-    for row in rows:
-        grid.add_row(*(Text(one_line(cell, 1000), overflow="ellipsis") for cell in row))
-    console().print(grid)
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+    shown = [[one_line(cell, 1000) for cell in row] for row in rows]
+    widths = [max(cell_len(row[number]) for row in (headings, *shown)) for number in range(len(headings))]
+    for heading, width in zip(headings, [*widths[:-1], None], strict=True):
+        grid.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=width)
+    for row in shown:
+        grid.add_row(*(Text(cell, overflow="ellipsis") for cell in row))
+    out = console()
+    least = sum(widths[:-1]) + GAP * len(widths) + min(widths[-1], LAST)
+    out.size = out.size._replace(width=max(out.width, least))
+    out.print(grid)
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> None:

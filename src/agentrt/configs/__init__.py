@@ -1,7 +1,7 @@
 from .kind import Kind, Versioned, version_of
-from .scan import Loaded, Scan, files_of, load, scan
+from .scan import Loaded, Scan, files_of, load, scan, why_nothing
 from .service import ConfigStore
-from .yaml_document import BadDocument, Document, Problem, parse
+from .yaml_document import BadDocument, Document, Problem, fit, parse
 
 __all__ = [
     "BadDocument",
@@ -13,8 +13,10 @@ __all__ = [
     "Scan",
     "Versioned",
     "files_of",
+    "fit",
     "load",
     "parse",
     "scan",
     "version_of",
+    "why_nothing",
 ]

@@ -15,7 +15,7 @@ class Kind(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
     A folder gives its `*.yaml` and `*.yml`; a file is read whatever its ending. `names` says what a document is called
     (the first is its name, the others its aliases; none: the file's stem). `check` finds what types cannot say, as
-    (path, message, line in the text or 0). `amend` changes a document as it is loaded, before it is checked and versioned.
+    (path, message, line in the text or 0). `amend` changes a document after it was checked, before it is versioned.
     A kind that is not `optional` and has no document is a problem. Versions of a kind that is not `stored` are known until
     the process ends: for documents that may hold secrets.
     """

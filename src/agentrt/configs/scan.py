@@ -64,11 +64,11 @@ def scan(kind: Kind[T], serving: Mapping[str, str]) -> Scan[T]:
 def files_of(kind: Kind[Any]) -> Iterator[tuple[str, Path]]:
     """Each file of the kind with the name to show for it: relative to where the operator pointed, never absolute."""
     for path, shown in _shown(kind).items():
-        if path.is_dir():
+        if os.path.isdir(path):
             for file in _inside(path):
-                if file.suffix in ENDINGS and not file.name.startswith(".") and file.is_file():
+                if file.suffix in ENDINGS and not file.name.startswith(".") and os.path.isfile(file):
                     yield (shown / file.name).as_posix(), file
-        elif path.is_file():
+        elif os.path.isfile(path):
             yield shown.as_posix(), path
 
 
@@ -96,10 +96,10 @@ def load(kind: Kind[T], file: Path, source: str) -> Loaded[T]:
     except OSError as exc:
         raise BadDocument([Problem(source, 1, 1, f"the file cannot be read: {exc.strerror}")]) from None
     document = parse(data, kind.type, source)
-    if kind.amend:
-        document.value = kind.amend(document.value)
     if kind.check:
         document.require(kind.check)
+    if kind.amend:
+        document.value = kind.amend(document.value)
     # as it will be read back from the database: 3600 and 3600.0 are one value there
     document.value = msgspec.json.decode(canonical(document.value), type=kind.type)
     names = tuple(kind.names(document.value)) if kind.names else (file.stem,)
@@ -127,7 +127,15 @@ def _names(one: Loaded[Any] | None) -> tuple[str, ...]:
 
 def _nothing_there(kind: Kind[Any]) -> Problem:
     path, shown = next(iter(_shown(kind).items()))
-    if not path.is_dir():
-        return Problem(shown.as_posix(), 1, 1, "there is no such file or folder")
-    readable = os.access(path, os.R_OK | os.X_OK)
-    return Problem(shown.as_posix(), 1, 1, "the folder holds no *.yaml file" if readable else "the folder cannot be read")
+    return Problem(shown.as_posix(), 1, 1, why_nothing(path))
+
+
+def why_nothing(path: Path) -> str:
+    """Why there is no document at `path`."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "there is no such file or folder"
+    except OSError as exc:
+        return f"it cannot be read: {(exc.strerror or str(exc)).lower()}"
+    return "the folder holds no *.yaml file" if os.access(path, os.R_OK | os.X_OK) else "the folder cannot be read"

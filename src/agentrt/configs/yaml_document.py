@@ -82,18 +82,39 @@ def parse(data: bytes | str, type_: type[T], source: str) -> Document[T]:
     return Document(_Converter(tree, type_, source).convert(), source, tree)
 
 
+def fit(given: Any, type_: type[T], place: str) -> T:
+    """`given`, plain data that the settings hold at `place`, as a `type_`; text may stand for numbers, truth values and lists
+    (with commas), as the environment has it. Invalid names every part that does not fit, a line each."""
+    try:
+        return _Converter(_grown(given, "$"), type_, place, strict=False).convert()
+    except BadDocument as exc:
+        found = [f"{place}{problem.path[1:]} in the settings: {problem.message}" for problem in exc.problems]
+        raise Invalid("\n".join(found), code="invalid_settings") from None
+
+
+def _grown(value: Any, path: str) -> Node:
+    """Plain data as a tree whose places are unknown."""
+    mark = Mark(1, 1)
+    if isinstance(value, dict):
+        entries = [(str(key), mark, _grown(inner, f"{path}.{key}")) for key, inner in value.items()]
+        return Node(entries, mark, path, is_map=True)
+    if isinstance(value, list):
+        return Node([_grown(inner, f"{path}[{i}]") for i, inner in enumerate(value)], mark, path, is_list=True)
+    return Node(value, mark, path)
+
+
 class _Converter(Generic[T]):
     """Converts a tree; what fails is noted, cut out, and the rest is tried again, so that one pass shows every problem."""
 
-    def __init__(self, tree: Node, type_: type[T], source: str) -> None:
-        self._tree, self._type, self._source = tree, type_, source
+    def __init__(self, tree: Node, type_: type[T], source: str, *, strict: bool = True) -> None:
+        self._tree, self._type, self._source, self._strict = tree, type_, source, strict
         self._problems: list[Problem] = []
         self._cut: set[tuple[str, str]] = set()  # (path of a mapping, field) that was wrong, so is no longer there
 
     def convert(self) -> T:
         while True:
             try:
-                value = msgspec.convert(self._tree.plain(), self._type)
+                value = msgspec.convert(self._tree.plain(), self._type, strict=self._strict)
             except msgspec.ValidationError as exc:
                 if self._note(str(exc)) and len(self._problems) < MOST_PROBLEMS:
                     continue
@@ -111,6 +132,10 @@ class _Converter(Generic[T]):
             return self._unknown_field(node, _quoted(message), types)
         if message.startswith("Object missing required field"):
             return self._missing_field(node, _quoted(message), parents, types)
+        if not self._strict and isinstance(node.value, str) and message.startswith("Expected `array"):
+            node.value = [Node(part.strip(), node.mark, f"{node.path}[{i}]") for i, part in enumerate(node.value.split(","))]
+            node.is_list = True
+            return True
         if not (node.is_list and (node.path, "[]") in self._cut):  # else it is too short only because of our cut
             self._add(node.mark, _explain(message, node, types), node.path)
         return self._remove(node, parents)
@@ -163,7 +188,7 @@ class _Converter(Generic[T]):
             for count, entry in enumerate(entries, 1):
                 node.value = entries[:count]
                 try:
-                    msgspec.convert(self._tree.plain(), self._type)
+                    msgspec.convert(self._tree.plain(), self._type, strict=self._strict)
                 except msgspec.ValidationError as exc:
                     if str(exc) == error:
                         return entry[0]
@@ -188,6 +213,8 @@ def _alternatives(info: Any) -> list[Any]:
 def _inner(info: Any, key: str | int) -> list[Any]:
     """The types that the part `key` of a value of this type may have."""
     if isinstance(info, inspect.StructType):
+        if info.tag_field == key:
+            return [inspect.LiteralType((info.tag,))]
         return [t for field in info.fields if field.encode_name == key for t in _alternatives(field.type)]
     if isinstance(info, inspect.ListType | inspect.VarTupleType | inspect.SetType | inspect.FrozenSetType):
         return _alternatives(info.item_type)
@@ -201,7 +228,7 @@ def _fields(types: list[Any]) -> list[str]:
 def _explain(message: str, node: Node, types: list[Any]) -> str:
     """msgspec's message for a person: with what was found, what is allowed, and what to type."""
     value = node.value
-    if message.startswith("Invalid enum value"):
+    if message.startswith(("Invalid enum value", "Invalid value")):
         allowed = [str(v) for info in types if isinstance(info, inspect.LiteralType) for v in info.values]
         return f"{value!r} is not one of {', '.join(map(repr, allowed))}{suggest(str(value), allowed)}"
     if message.startswith("Expected `str` matching regex"):

@@ -154,6 +154,8 @@ def _syntax_error(exc: yaml.MarkedYAMLError) -> Broken:
         return Broken("a tab cannot indent YAML: use spaces", _mark(mark))
     if "cannot start any token" in problem:
         return Broken("this character cannot stand here: put the value in quotes, and indent with spaces, not tabs", _mark(mark))
+    if "mapping values are not allowed" in problem:
+        return Broken("a second `:` cannot stand here: put the text in quotes, or correct the indentation", _mark(mark))
     if exc.context and exc.context_mark and exc.context_mark.line != mark.line:
         return Broken(f"{problem} ({exc.context} that began at line {exc.context_mark.line + 1})", _mark(mark))
     return Broken(problem, _mark(mark))

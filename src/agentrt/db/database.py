@@ -124,6 +124,10 @@ _REASONS = {
     "disk I/O error": "the disk gave an input/output error",
     "malformed": "its file is damaged",
     "not a database": "its file is not a database",
+    "Connect call failed": "it cannot be reached: nothing listens there",
+    "Connection refused": "it cannot be reached: nothing listens there",
+    "Name or service not known": "it cannot be reached: its host name is not known",
+    "in name resolution": "it cannot be reached: its host name is not known",
 }
 
 

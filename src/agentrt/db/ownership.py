@@ -85,7 +85,9 @@ def _locked_file(path: Path) -> Iterator[None]:
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
-        raise Conflict(f"the data folder cannot be written: {exc.strerror}", code="data_dir_not_writable") from exc
+        raise Conflict(
+            f"the folder of the database cannot be written: {(exc.strerror or str(exc)).lower()}", code="data_dir_not_writable"
+        ) from exc
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,19 +1,22 @@
 """One spelling for the addresses that people have for their database."""
 
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from .paths import expanded
 
 # libpq's words, which asyncpg does not know; what it cannot do is said
 _RENAMED = {"sslmode": "ssl", "connect_timeout": "timeout"}
 _UNSUPPORTED = frozenset(
     {"channel_binding", "application_name", "options", "sslrootcert", "sslcert", "sslkey", "target_session_attrs", "keepalives"}
 )
+DATABASE_FILE = "agentrt.db"
 _POSTGRES = frozenset({"postgres", "postgresql"})
 
 
 def embedded(data_dir: Path) -> str:
     """The SQLite file in the data folder."""
-    return f"sqlite+aiosqlite:///{data_dir / 'agentrt.db'}"
+    return f"sqlite+aiosqlite:///{data_dir / DATABASE_FILE}"
 
 
 def normalise(url: str, base: Path) -> tuple[str, tuple[str, ...]]:
@@ -38,11 +41,18 @@ def _sqlite(rest: str, base: Path) -> str:
         raise ValueError("a database in memory keeps nothing: name a file, as in sqlite:///agentrt.db")
     if not path.startswith("/"):
         raise ValueError("a SQLite address has three slashes before a relative path and four before an absolute one")
-    return f"sqlite+aiosqlite:///{base / Path(path[1:]).expanduser()}"
+    return f"sqlite+aiosqlite:///{base / expanded(Path(path[1:]))}"
 
 
 def _postgres(rest: str) -> tuple[str, tuple[str, ...]]:
     place, _, query = rest.partition("?")
+    try:
+        _ = urlsplit(f"postgresql://{rest}").port
+    except ValueError:
+        raise ValueError(
+            "its host and port cannot be read: expected postgresql://USER:PASSWORD@HOST:PORT/NAME,"
+            " with %2F for / and %23 for # in a password"
+        ) from None
     if not place.rpartition("@")[2].partition("/")[2] and "host=" not in query:
         raise ValueError("the address names no database: expected postgresql://USER:PASSWORD@HOST/NAME")
     kept, notices = [], []

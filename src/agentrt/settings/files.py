@@ -9,6 +9,7 @@ from agentrt.kernel import Invalid, expand
 from .errors import SettingsInvalid
 from .layers import Leaf
 from .options import Options
+from .paths import exists
 from .schema import Place, child, from_data, is_branch
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def read_dotenv(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of a `.env` file, `${NAME}` in them filled in from lines above or from `environ`; {} without a file."""
-    if not path.is_file():
+    if not exists(path) or not path.is_file():
         return {}
     from dotenv import dotenv_values  # most processes have no .env: not worth 20 ms of every start
 

@@ -12,6 +12,7 @@ from .address import EVERY_ADDRESS, Address, parse_port
 from .database_url import normalise
 from .errors import SettingsInvalid, did_you_mean
 from .options import Options
+from .paths import expanded
 from .schema import Place, child, fields_of, from_text, is_branch
 
 PREFIX = "AGENTRT_"
@@ -60,6 +61,8 @@ def build(leaves: Sequence[Leaf], base: Path) -> Layer:
                     values[leaf.place], notices = normalise(leaf.value, base)
                 case ("mcp_server_url",) if leaf.value is not None and not leaf.value.startswith(("http://", "https://")):
                     raise ValueError(f"expected an address that begins with http:// or https://, got {leaf.value!r}")
+                case ("allowed_origins",) if bad := [each for each in leaf.value or () if each != "*" and "://" not in each]:
+                    raise ValueError(f"expected origins such as http://localhost:3000, got {bad[0]!r}")
                 case _:
                     values[leaf.place] = _absolute(leaf.value, base)
         except ValueError as exc:
@@ -68,7 +71,7 @@ def build(leaves: Sequence[Leaf], base: Path) -> Layer:
 
 
 def _absolute(value: Any, base: Path) -> Any:
-    return (base / value.expanduser()).resolve() if isinstance(value, Path) else value
+    return (base / expanded(value)).resolve() if isinstance(value, Path) else value
 
 
 def environment_leaves(env: Mapping[str, str], label: str) -> list[Leaf]:

@@ -1,5 +1,6 @@
 """Reading the settings: flags beat the environment, which beats `.env`, which beats `agentrt.yaml`, which beats defaults."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ import msgspec
 from agentrt.kernel import share
 
 from .address import Address
-from .database_url import embedded
+from .database_url import DATABASE_FILE, embedded
 from .errors import SettingsInvalid
 from .files import read_dotenv, read_settings_file
 from .layers import Layer, Leaf, build, environment_leaves, lookup_in, type_at
 from .options import Options, Settings
+from .paths import exists, expanded
 from .schema import Place, from_text
 
 SETTINGS_FILE = "agentrt.yaml"
@@ -51,9 +53,12 @@ def _without(dotenv: dict[str, str], environ: Mapping[str, str]) -> dict[str, st
 def _settings_file(named: str | None, cwd: Path) -> Path | None:
     if not named:
         usual = cwd / SETTINGS_FILE
-        return usual if usual.is_file() else None
-    file = (cwd / Path(named).expanduser()).resolve()
-    if not file.is_file():
+        return usual if exists(usual) and usual.is_file() else None
+    try:
+        file = (cwd / expanded(Path(named))).resolve()
+    except ValueError as exc:
+        raise SettingsInvalid(f"the settings file {exc}", param="settings") from exc
+    if not exists(file) or not file.is_file():
         raise SettingsInvalid(f"the settings file {file} does not exist", param="settings")
     return file
 
@@ -80,7 +85,7 @@ def _settle(layers: list[Layer], env: dict[str, str], sources: tuple[Path, ...],
         said_by |= layer.sources
     default = Address.parse(Options().addr)
     host, port = values.pop(("host",), default.host), values.pop(("port",), default.port)
-    data_dir = values.pop(("data_dir",), None) or _user_data_dir()
+    data_dir = values.pop(("data_dir",), None) or _usual_data_dir(cwd)
     # only the address in force may speak: a lower layer's is not used
     notices = next((layer.notices for layer in reversed(layers) if layer.values.get(("database_url",))), ())
     settled = {
@@ -104,8 +109,8 @@ def _existing(place: Place, usual: str, values: dict[Place, Any], said_by: dict[
     """The path that was named, which must exist; else the usual place; else what comes with agentrt."""
     named: Path | None = values.get(place)
     if named is None:
-        return cwd / usual if (cwd / usual).exists() else share() / usual
-    if not named.exists():
+        return cwd / usual if exists(cwd / usual) else share() / usual
+    if not exists(named):
         raise SettingsInvalid(f"{said_by[place]}: {named} does not exist", param=place[0])
     return named
 
@@ -120,7 +125,10 @@ def _nested(values: dict[Place, Any]) -> dict[str, Any]:
     return tree
 
 
-def _user_data_dir() -> Path:
+def _usual_data_dir(cwd: Path) -> Path:
+    """`data` where `make run` has kept its data there, so that the commands mean the same; else this user's data folder."""
+    if os.path.isfile(cwd / "data" / DATABASE_FILE):
+        return cwd / "data"
     from platformdirs import user_data_path  # only where no folder was named
 
     return user_data_path("agentrt", appauthor=False)

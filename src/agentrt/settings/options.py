@@ -108,7 +108,10 @@ class Options(Plain, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `agentrt.yaml`, `AGENTRT_*` variables (nested by `__`) and flags can say."""
 
     data_dir: Annotated[
-        Path | None, Meta(description="The folder of everything that is kept; by default this user's data folder.")
+        Path | None,
+        Meta(
+            description="The folder of everything that is kept; by default `./data` where that holds data, else this user's own."
+        ),
     ] = None
     database_url: Annotated[
         str | None, Meta(description="`postgresql://…` or `sqlite:///…`; by default an embedded SQLite file in the data folder.")
