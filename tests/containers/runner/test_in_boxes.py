@@ -104,6 +104,15 @@ async def test_figures_that_are_open_at_the_end_are_saved_and_closed(box: Desk) 
     assert {path.name for path in box.outside.iterdir()} == names | {"figure-4.png"}
 
 
+@pytest.mark.parametrize("preload", ["", "matplotlib.pyplot"])
+async def test_what_is_drawn_after_a_show_is_another_figure(box: Desk) -> None:
+    draw = "import matplotlib.pyplot as plt\nplt.plot([1])\nplt.show()\nplt.plot([2])\nlen(plt.gca().lines)"
+    for run, names in ((box.kernel, {"figure-1.png", "figure-2.png"}), (box.python, {"figure-3.png", "figure-4.png"})):
+        ran = await run(draw)
+        assert (ran.outcome.value, ran.stderr) == ("1", b"")
+        assert names <= {path.name for path in box.outside.iterdir()}
+
+
 async def test_a_figure_that_cannot_be_saved_is_said(box: Desk) -> None:
     ran = await box.kernel("import os\nimport matplotlib.pyplot as plt\nplt.plot([1])\nos.chdir('/opt')")
     assert ran.outcome.exit_code == 1

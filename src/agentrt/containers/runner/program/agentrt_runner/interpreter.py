@@ -10,7 +10,7 @@ import sys
 import traceback
 import types
 
-from .figures import save_figures
+from .figures import Shown, save_figures
 from .frames import shorten
 from .processes import libc
 from .streams import connect, drop, is_intact, open_input, open_output
@@ -32,6 +32,7 @@ class Interpreter:
         self._env, self._cwd = {}, None
         self._fed = True
         self._out, self._err = open_output(1), open_output(2)
+        Shown.attend()
 
     def warm(self):
         """Touch the pages that a job will touch, while nobody waits for it."""
