@@ -2,8 +2,9 @@
 
 import signal
 
-# a shell that starts the tests in the background has Ctrl-C ignored, and what they start would inherit that
+# a shell that starts the tests in the background has Ctrl-C ignored, nohup a closed terminal; what they start would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 pytest_plugins = [
     # each before those that build upon it

@@ -20,6 +20,7 @@ from .terminal import clean, facts, local_time, note, seconds, table, write_json
 user_option = click.option("--user", default="", metavar="NAME", help="Whose sandboxes (x-user-id) [nobody's].")
 LANGUAGES = click.Choice(["python", "bash"])
 PROMPTS = {"python": (">>> ", "... "), "bash": ("$ ", "> ")}
+_ENDS = (signal.SIGHUP, signal.SIGTERM)
 
 
 def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
@@ -107,8 +108,9 @@ def _sandbox(server: Server, sandbox_id: str | None, session: str | None) -> Ite
     elif session is not None:
         yield server.post("/sandboxes", {"session": session})["id"]
     else:
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            signal.signal(number, _leave)  # the terminal was closed, say: that is no reason to leave the sandbox behind
+        for number in _ENDS:  # the terminal was closed, say: that is no reason to leave the sandbox behind
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, _leave)
         id_ = server.post("/sandboxes")["id"]
         try:
             yield id_
@@ -118,6 +120,8 @@ def _sandbox(server: Server, sandbox_id: str | None, session: str | None) -> Ite
 
 
 def _leave(number: int, frame: object) -> None:
+    for other in _ENDS:  # once is enough: what follows takes the sandbox away
+        signal.signal(other, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
 
