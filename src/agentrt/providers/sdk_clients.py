@@ -4,6 +4,8 @@ cost a second of CPU and a hundred megabytes."""
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import httpx2
@@ -72,6 +74,9 @@ def refusal_in(exc: Exception, wire: Wire) -> httpx2.Response | None:
 def _openai(entry: ProviderEntry, options: OpenAISdk | AzureSdk, common: dict[str, Any]) -> "SdkClient":
     import openai
 
+    # with every request the SDK takes it from the modules that are loaded, half loaded where another SDK is importing it then
+    with suppress(ImportError):
+        import_module("httpx")
     if isinstance(options, OpenAISdk):
         return openai.AsyncOpenAI(api_key=_key(entry), base_url=entry.url, **options.given, **common)
     if options.azure_ad:
