@@ -31,7 +31,7 @@ class Shown:
     @staticmethod
     def attend():
         if PYPLOT in sys.modules:
-            sys.modules[PYPLOT].show = save_figures
+            sys.modules[PYPLOT].show = save_figures  # pyright: ignore[reportAttributeAccessIssue]
         else:
             sys.meta_path.insert(0, Shown())
 
