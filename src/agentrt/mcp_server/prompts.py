@@ -1,11 +1,9 @@
 """The prompt `agent_system_prompt`: how an agent is told what it can do."""
 
-import msgspec
-
-from agentrt.agents import AgentSpec, StaticVars, ToolLine, render_prompt
+from agentrt.agents import AgentSpec, StaticVars, ToolLine
 from agentrt.configs import ConfigStore
 from agentrt.kernel import NotFound, Principal
-from agentrt.runs import PromptSource, ToolRuns
+from agentrt.runs import PromptSource, Told, ToolRuns
 from agentrt.skills import Skills
 
 from .agent_tools import AgentTools
@@ -14,13 +12,6 @@ from .tools import Tools
 NAME = "agent_system_prompt"
 DESCRIPTION = "A system prompt that describes an agent's tools and skills."
 ARGUMENT = "Which agent to describe; by default the one whose tools are offered here."
-
-
-class Told(msgspec.Struct, frozen=True):
-    """`notice` says why a part of the text is not of now, where it is not."""
-
-    text: str
-    notice: str = ""
 
 
 class Prompts:
@@ -37,20 +28,10 @@ class Prompts:
         spec, called = self._found(agent)
         offer = await self._runs.offer(who, called)
         lines = tuple(ToolLine(tool.id, tool.description) for tool in offer.defs)
-        own, notice = await self._told_first(who, spec, lines)
+        own = await self._source.told(who, spec, StaticVars(tools=lines))
         tools = "\n".join(f"- {line.id}: {line.description}" for line in lines)
         skills = self._skills.section(spec) if spec.skills else ""
-        return Told("\n\n".join(filter(None, (own, f"Tools:\n{tools}" if tools else "", skills))), notice)
-
-    async def _told_first(self, who: Principal, spec: AgentSpec, lines: tuple[ToolLine, ...]) -> tuple[str, str]:
-        """The agent's prompt, from a tool server where it has it from there, and what is to be known of it."""
-        notice = ""
-        if spec.prompt_from:
-            borrowed = await self._source.get(who, spec.prompt_from)
-            if borrowed.text is not None:
-                return borrowed.text, borrowed.notice
-            notice = borrowed.notice
-        return render_prompt(spec, StaticVars(tools=lines)) if spec.prompt else "", notice
+        return Told("\n\n".join(filter(None, (own.text, f"Tools:\n{tools}" if tools else "", skills))), own.notice)
 
     def agents(self, start: str) -> tuple[str, ...]:
         """Names of agents that begin so."""

@@ -9,7 +9,7 @@ from .live import LiveRun
 from .model_call import ModelCaller
 from .module import Runs
 from .projection import project
-from .prompt_source import PromptSource
+from .prompt_source import PromptSource, Told
 from .scheduler import Scheduler
 from .service import RunService
 from .store import RunTable
@@ -37,6 +37,7 @@ __all__ = [
     "Runs",
     "Scheduler",
     "StartRun",
+    "Told",
     "ToolCaller",
     "ToolRunResult",
     "ToolRuns",

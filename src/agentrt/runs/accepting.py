@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from agentrt.agents import AgentSpec, ModelEntry, RunVars, StaticVars, ToolLine, render_context, render_prompt
+from agentrt.agents import AgentSpec, ModelEntry, RunVars, StaticVars, ToolLine, render_context
 from agentrt.events import RunQueued, RunStarted
 from agentrt.files import Blobs, ImageFetcher
 from agentrt.kernel import Clock, Invalid, NotFound, Principal, body_of, is_id
@@ -20,7 +20,7 @@ from agentrt.tools import Offer, ToolBox
 from .attachments import keep_attachments, keep_images
 from .catalogue import CHILD_VERSION, PASSTHROUGH, PASSTHROUGH_VERSION, Catalogue
 from .drive import NO_TOOLS
-from .prompt_source import Borrowed, PromptSource
+from .prompt_source import PromptSource
 from .views import StartRun
 
 
@@ -235,13 +235,9 @@ class Acceptance:
             part = await self._sessions.part(base_run)
             if (part.agent, part.agent_version) == (spec.name, wanted.version):
                 return part.system, ()
-        borrowed = await self._prompts.get(who, spec.prompt_from) if spec.prompt_from else Borrowed(None)
-        own = borrowed.text
-        if own is None:
-            own = render_prompt(spec, StaticVars(model=wanted.choice.name, tools=_lines(offer))) if spec.prompt else ""
+        told = await self._prompts.told(who, spec, StaticVars(model=wanted.choice.name, tools=_lines(offer)))
         skills = self._skills.section(spec) if spec.skills else ""
-        notices = (borrowed.notice,) if borrowed.notice else ()
-        return "\n\n".join(filter(None, (own, skills))), notices
+        return "\n\n".join(filter(None, (told.text, skills))), (told.notice,) if told.notice else ()
 
     def _context(self, who: Principal, run_id: str, wanted: Wanted, offer: Offer) -> str:
         if not wanted.spec.context:

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 import msgspec
 import structlog
 
+from agentrt.agents import AgentSpec, StaticVars, render_prompt
 from agentrt.kernel import AgentrtError, Principal, TimedOut
 
 log = structlog.get_logger()
@@ -27,6 +28,13 @@ class Borrowed(msgspec.Struct, frozen=True):
     notice: str = ""
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What an agent is told; `notice` says why that is not what it should be now, where it is not."""
+
+    text: str
+    notice: str = ""
+
+
 class _Known(msgspec.Struct, frozen=True):
     text: str | None
     notice: str
@@ -40,6 +48,13 @@ class PromptSource:
         self._prompt_of, self._kept_s, self._wait_s, self._again_s = prompt_of, kept_s, wait_s, again_s
         self._known: OrderedDict[tuple[str, ...], _Known] = OrderedDict()
         self._locks: WeakValueDictionary[tuple[str, ...], asyncio.Lock] = WeakValueDictionary()
+
+    async def told(self, who: Principal, spec: AgentSpec, known: StaticVars) -> Told:
+        """The prompt that the agent has from a tool server, else its own."""
+        borrowed = await self.get(who, spec.prompt_from) if spec.prompt_from else Borrowed(None)
+        if borrowed.text is not None:
+            return Told(borrowed.text, borrowed.notice)
+        return Told(render_prompt(spec, known) if spec.prompt else "", borrowed.notice)
 
     async def get(self, who: Principal, name: str) -> Borrowed:
         """The prompt `server/prompt`, as this user sees it. Waits `wait_s` seconds for its server at most."""
