@@ -8,19 +8,13 @@ from agentrt.messages import Usage
 from fixtures.wires import WIRES, collect, done_of, failure_of, text_of
 from upstreams.gemini_upstream import GeminiUpstream, Reply, call, event, piece, says
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("wire", ["gemini"]),
+    pytest.mark.parametrize("carrier", ["native", "sdk"]),
+]
 
 ASK = WIRES["gemini"].asks()
-
-
-@pytest.fixture
-def wire() -> str:
-    return "gemini"
-
-
-@pytest.fixture(params=["native", "sdk"])
-def carrier(request: pytest.FixtureRequest) -> str:
-    return request.param
 
 
 def part_of(text: str, token: str | None) -> Reply:

@@ -37,7 +37,6 @@ class Sdk(msgspec.Struct, frozen=True):
     httpx: Any
 
 
-@cache
 def load() -> Sdk:
     """Import it. Takes a good third of a second the first time: call it in a thread."""
     return one_import_at_a_time(_load)

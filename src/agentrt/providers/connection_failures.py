@@ -21,6 +21,9 @@ class HttpFailure(Exception):
 class BadAddress(HttpFailure):
     """No request can be made of this; the message says of what."""
 
+    def __init__(self, why: str = "its base URL is not an http address, such as http://127.0.0.1:8000") -> None:
+        super().__init__(why)
+
 
 class Unreachable(HttpFailure):
     """No connection to `where` came about."""

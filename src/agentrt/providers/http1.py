@@ -115,9 +115,9 @@ def _origin(url: str) -> tuple[SplitResult, Origin]:
         host = (parts.hostname or "").encode("idna" if not (parts.hostname or "").isascii() else "ascii").decode()
         port = parts.port
     except ValueError:
-        raise BadAddress("its base URL is not an http address, such as http://127.0.0.1:8000") from None
+        raise BadAddress() from None
     if parts.scheme not in ("http", "https") or not host or not _PLAIN.match(host):
-        raise BadAddress("its base URL is not an http address, such as http://127.0.0.1:8000")
+        raise BadAddress()
     tls = parts.scheme == "https"
     return parts, Origin(host, port or (443 if tls else 80), tls)
 

@@ -85,7 +85,7 @@ def _failure(exc: Exception) -> HttpFailure:
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return Unreachable("", ssl.SSLError())
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            return BadAddress("its base URL is not an http address, such as http://127.0.0.1:8000")
+            return BadAddress()
         case aiohttp.ClientProxyConnectionError():
             return Unreachable("the proxy", exc.os_error)
         case aiohttp.ConnectionTimeoutError():

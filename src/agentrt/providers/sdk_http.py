@@ -147,7 +147,7 @@ def failure_in(exc: Exception, where: str, secrets: tuple[str, ...] = ()) -> Htt
     causes = list(_causes(exc))
     match next((cause for cause in causes if isinstance(cause, httpx2.HTTPError | httpx2.InvalidURL | ImportError)), exc):
         case httpx2.InvalidURL() | httpx2.UnsupportedProtocol():
-            return BadAddress("its base URL is not an http address, such as http://127.0.0.1:8000")
+            return BadAddress()
         case httpx2.ConnectTimeout():
             return Unreachable(where, TimeoutError())
         case httpx2.ConnectError():

@@ -159,8 +159,9 @@ class SessionService:
         for name, found, param in zip((after, before), places, ("after", "before"), strict=True):
             if name and found is None:
                 raise Invalid(f"{name[:60]!r} is not a session", param=param)
-        rows = await self._table.list(who.tenant, limit + 1, order, places[0], places[1])
-        data = [_view(s) for s in rows[:limit]][:: -1 if before and not after else 1]
+        backwards = bool(before) and not after
+        rows = await self._table.list(who.tenant, limit + 1, order, places[0], places[1], backwards=backwards)
+        data = [_view(s) for s in rows[:limit]][:: -1 if backwards else 1]
         return SessionPage(
             data=data,
             has_more=len(rows) > limit,

@@ -82,9 +82,10 @@ class SessionTable:
             row = (await conn.execute(query)).one_or_none()
         return None if row is None else _to_session(row)
 
-    async def list(self, tenant: str, limit: int, order: str, after: Session | None, before: Session | None) -> list[Session]:
-        """Sessions by their last use; `after` and `before` are places in that order. With `before` alone those right before it,
-        the nearest first."""
+    async def list(
+        self, tenant: str, limit: int, order: str, after: Session | None, before: Session | None, *, backwards: bool
+    ) -> list[Session]:
+        """Sessions by their last use; `after` and `before` are places in that order. `backwards`: from its end."""
         place = sessions.c.updated_at, sessions.c.id
         newest_first = order == "desc"
         query = select(sessions).where(sessions.c.tenant == tenant)
@@ -92,7 +93,7 @@ class SessionTable:
             if cursor is not None:
                 here = (cursor.updated_at, cursor.id)
                 query = query.where(_before(place, here) if beyond else _after(place, here))
-        descending = newest_first is not (before is not None and after is None)
+        descending = newest_first is not backwards
         ordered = [c.desc() if descending else c.asc() for c in place]
         async with self._db.read() as conn:
             rows = (await conn.execute(query.order_by(*ordered).limit(limit))).all()

@@ -31,7 +31,7 @@ class Shown:
     @staticmethod
     def attend():
         if PYPLOT in sys.modules:
-            sys.modules[PYPLOT].show = save_figures  # pyright: ignore[reportAttributeAccessIssue]
+            _take_over(sys.modules[PYPLOT])
         else:
             sys.meta_path.insert(0, Shown())
 
@@ -45,7 +45,11 @@ class Shown:
 
             def exec_module(module):
                 load(module)
-                module.show = save_figures
+                _take_over(module)
 
             spec.loader.exec_module = exec_module
         return spec
+
+
+def _take_over(pyplot):
+    pyplot.show = save_figures
